@@ -1,0 +1,1 @@
+"""The published contract: pydantic models, and the JSON Schemas made of them."""

@@ -1,0 +1,1 @@
+"""Customers: their state, what is derived from it, and its bytes at rest."""

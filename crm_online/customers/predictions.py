@@ -1,0 +1,52 @@
+"""The numbers of an open prediction at rest, and its name."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from math import isnan, nan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crm_online.customers.features import FEATURES
+from crm_online.customers.state import Prediction
+
+__all__ = ["pack_numbers", "prediction_id", "unpack_numbers"]
+
+
+def prediction_id(customer: str, opened: float) -> str:
+    """Name a prediction by its customer and the grid step it was made at.
+
+    Returns
+    -------
+    str
+        24 hexadecimal digits.
+    """
+    return blake2b(f"{opened!r}|{customer}".encode(), digest_size=12).hexdigest()
+
+
+def pack_numbers(
+    features: NDArray[np.float64], churn: float | None, value: float | None
+) -> bytes:
+    """Pack the features and the two numbers predicted as float32; no number is NaN.
+
+    Parameters
+    ----------
+    features : array, shape (19,)
+        Already rounded through float32.
+    churn
+        Probability of churn.
+    value
+        Expected spend, major units.
+    """
+    numbers = np.empty(len(FEATURES) + 2, np.float32)
+    numbers[:-2] = features
+    numbers[-2:] = (nan if churn is None else churn, nan if value is None else value)
+    return numbers.tobytes()
+
+
+def unpack_numbers(prediction: Prediction) -> tuple[dict[str, float], float | None, float | None]:
+    """Undo `pack_numbers`: features by name, churn probability, expected spend."""
+    *features, churn, value = np.frombuffer(prediction.numbers, np.float32).tolist()
+    named = dict(zip(FEATURES, features, strict=True))
+    return named, None if isnan(churn) else churn, None if isnan(value) else value

@@ -1,0 +1,232 @@
+"""What is known of one customer, and how one event changes it."""
+
+from __future__ import annotations
+
+from math import exp
+from typing import Final
+
+import msgspec
+
+from crm_online.customers.dedupe import remember
+from crm_online.events import (
+    INTERACTION,
+    ORDER,
+    REFUND,
+    SUBSCRIPTION_CANCELLED,
+    CustomerEvent,
+)
+
+__all__ = ["BOUGHT", "DAY", "TOUCHED", "CustomerState", "Prediction", "Rules", "apply_event"]
+
+DAY: Final = 86_400.0
+LARGEST: Final = 2**62  # what msgpack and int64 hold with room for a difference
+TOUCHED: Final = 16  # newest items kept: what one slot of the session index holds
+BOUGHT: Final = 24
+
+
+class Prediction(msgspec.Struct, array_like=True, gc=False):
+    """A prediction that awaits its label; about 105 bytes at rest.
+
+    Parameters
+    ----------
+    opened
+        Due time on the grid at which it was made, seconds.
+    spend
+        Gross spend of the customer at that moment, minor units.
+    numbers
+        float32 bytes: the features, then churn probability and expected value (NaN: none yet).
+    churn_offset, value_offset
+        Input offsets of the model snapshots that predicted; -1: none yet.
+    late
+        Opened when its label was already due.
+    cancelled
+        The customer cancelled within the horizon: the label is fixed.
+    """
+
+    opened: float
+    spend: int
+    numbers: bytes = b""
+    churn_offset: int = -1
+    value_offset: int = -1
+    late: bool = False
+    cancelled: bool = False
+
+
+class CustomerState(msgspec.Struct, array_like=True, gc=False):
+    """One customer. Its bytes are a msgpack array whose first four fields have a fixed width.
+
+    Fields may be appended with defaults: old bytes still load, and old code skips the new.
+    Times are seconds since 1970, money is in minor units, gaps are in days.
+    """
+
+    version: int = 1
+    epoch: int = 0
+    as_of: float = -1.0
+    next_due: float = float("inf")
+
+    first_seen: float = 0.0
+    last_seen: float = 0.0
+    origin: float = 0.0  # of the prediction grid: the first activity applied
+    grid: int = 0  # next step of the grid to open; 0: none
+    last_activity: float = 0.0
+    activities: int = 0
+    occasions: int = 0  # visits, or orders where churn is about orders
+    last_occasion: float = 0.0
+    last_gap: float = 0.0
+    gap_mean: float = 0.0
+    gap_m2: float = 0.0
+    activity_7: float = 0.0  # decayed counts and sums, as of last_seen
+    activity_30: float = 0.0
+    activity_90: float = 0.0
+    spend_90: float = 0.0
+    orders: int = 0
+    last_order: float = 0.0
+    spend: int = 0
+    last_total: int = 0
+    basket: int = 0
+    refund_count: int = 0
+    refunds: int = 0
+    session: int = 0
+    session_items: int = 0  # how many of `items` belong to the open session
+    last_touch: float = 0.0
+    items: tuple[str, ...] = ()
+    bought: tuple[str, ...] = ()
+    offered: tuple[str, ...] = ()
+    offered_session: int = 0
+    offered_model: int = -1
+    offered_offset: int = -1
+    late: int = 0
+    too_late: int = 0
+    duplicates: int = 0
+    foreign_currency: int = 0
+    counts: dict[int, int] = msgspec.field(default_factory=dict)
+    recent_ids: bytes = b""
+    predictions: list[Prediction] = msgspec.field(default_factory=list)
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """The settings that a customer's arithmetic depends on."""
+
+    activity: frozenset[int]
+    churn_on_orders: bool
+    session_gap: float
+    currency: str
+
+
+def apply_event(state: CustomerState, event: CustomerEvent, rules: Rules) -> None:
+    """Change a customer's state by one event that was not seen before.
+
+    An event behind the customer's last one is counted late. What commutes (counts, sums,
+    decayed sums, firsts and lasts) is applied all the same; what depends on order (gaps,
+    sessions) is not.
+
+    Parameters
+    ----------
+    state
+        Changed in place.
+    event
+        A valid event of this customer.
+    rules
+        From the settings.
+    """
+    if not state.first_seen:
+        state.first_seen = state.last_seen = event.at
+    days = (event.at - state.last_seen) / DAY
+    late = days < 0.0
+    if late:
+        state.late += 1
+        state.first_seen = min(state.first_seen, event.at)
+    elif days:
+        _decay(state, days)
+        state.last_seen = event.at
+    state.counts[event.kind] = state.counts.get(event.kind, 0) + 1
+    if event.message_id:
+        state.recent_ids = remember(state.recent_ids, event.message_id, state.last_seen)
+    if event.kind in rules.activity:
+        _apply_activity(state, event, rules, days)
+    if event.kind == ORDER:
+        _apply_order(state, event, rules, days)
+    elif event.kind == REFUND:
+        _apply_refund(state, event, rules)
+    elif event.kind == SUBSCRIPTION_CANCELLED:
+        for prediction in state.predictions:
+            prediction.cancelled = prediction.cancelled or event.at > prediction.opened
+    if event.items and event.kind in INTERACTION and not late:
+        _apply_touch(state, event, rules)
+
+
+def _decay(state: CustomerState, days: float) -> None:
+    state.activity_7 *= exp(-days / 7.0)
+    state.activity_30 *= exp(-days / 30.0)
+    month3 = exp(-days / 90.0)
+    state.activity_90 *= month3
+    state.spend_90 *= month3
+
+
+def _apply_activity(state: CustomerState, event: CustomerEvent, rules: Rules, days: float) -> None:
+    late = min(days, 0.0)
+    state.activity_7 += exp(late / 7.0)
+    state.activity_30 += exp(late / 30.0)
+    state.activity_90 += exp(late / 90.0)
+    if not rules.churn_on_orders and event.at - state.last_activity > rules.session_gap:
+        _apply_occasion(state, event.at)
+    if not state.activities:
+        state.origin = event.at
+    state.activities += 1
+    state.last_activity = max(state.last_activity, event.at)
+
+
+def _apply_occasion(state: CustomerState, at: float) -> None:
+    """Welford's running mean and variance of the gaps between occasions."""
+    if state.occasions:
+        state.last_gap = gap = max(0.0, (at - state.last_occasion) / DAY)
+        delta = gap - state.gap_mean
+        state.gap_mean += delta / state.occasions
+        state.gap_m2 += delta * (gap - state.gap_mean)
+    state.occasions += 1
+    state.last_occasion = max(at, state.last_occasion)
+
+
+def _apply_order(state: CustomerState, event: CustomerEvent, rules: Rules, days: float) -> None:
+    if rules.churn_on_orders and days >= 0.0:
+        _apply_occasion(state, event.at)
+    state.orders += 1
+    state.last_order = max(state.last_order, event.at)
+    state.basket = len(event.items)
+    state.bought = _newest(state.bought, tuple([i.product_id for i in event.items]), BOUGHT)
+    if event.currency and event.currency != rules.currency:
+        state.foreign_currency += 1
+        return
+    state.spend = min(state.spend + event.revenue, LARGEST)
+    state.spend_90 += event.revenue * exp(min(days, 0.0) / 90.0)
+    state.last_total = event.revenue
+    for prediction in state.predictions:  # bought before the opening, seen only now
+        if event.at <= prediction.opened:
+            prediction.spend += event.revenue
+
+
+def _apply_refund(state: CustomerState, event: CustomerEvent, rules: Rules) -> None:
+    state.refund_count += 1
+    if event.currency and event.currency != rules.currency:
+        state.foreign_currency += 1
+        return
+    state.refunds = min(state.refunds + event.revenue, LARGEST)
+
+
+def _apply_touch(state: CustomerState, event: CustomerEvent, rules: Rules) -> None:
+    if not state.session or event.at - state.last_touch >= rules.session_gap:
+        state.session += 1
+        state.session_items = 0
+    state.last_touch = event.at
+    touched = tuple([i.product_id for i in event.items])
+    state.items = (state.items + touched)[-TOUCHED:]
+    state.session_items = min(state.session_items + len(touched), TOUCHED)
+
+
+def _newest(kept: tuple[str, ...], added: tuple[str, ...], size: int) -> tuple[str, ...]:
+    """Append without repeats, the newest last, at most `size` long."""
+    fresh = tuple(dict.fromkeys(reversed(added)))[::-1]
+    again = set(fresh)
+    return (tuple([i for i in kept if i not in again]) + fresh)[-size:]
+
+

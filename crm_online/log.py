@@ -1,0 +1,102 @@
+"""Records of a log as they are read, and the effects of a batch as they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+__all__ = ["Effects", "Header", "LogRecord", "Machine", "Message", "Record", "Restore"]
+
+Header = tuple[str, bytes]
+
+
+class Record(Protocol):
+    """What the core asks of one consumed record; aiokafka's ``ConsumerRecord`` fits."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[Header]: ...
+
+
+class LogRecord(NamedTuple):
+    """One record of a log, for use without Kafka.
+
+    Parameters
+    ----------
+    offset
+        Position in its partition.
+    timestamp
+        Kafka timestamp in milliseconds since 1970.
+    key, value, headers
+        As Kafka carries them; a value of ``None`` is a tombstone.
+    """
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[Header] = ()
+
+
+class Message(NamedTuple):
+    """One record to be written; its topic and partition come from where it stands."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[Header] = ()
+
+
+@dataclass(slots=True)
+class Effects:
+    """All that one batch of one partition causes, in the order it must become durable.
+
+    Parameters
+    ----------
+    outputs
+        Topic noun (``"scores"``, ``"outcomes"`` …) to its messages: delivered first.
+    snapshots
+        Changed customers for the state topic: delivered second.
+    progress
+        The partition's own record for the state topic: delivered last.
+    as_of
+        Offset of the last record that is fully applied.
+    events
+        How many records were read for this.
+    """
+
+    outputs: dict[str, list[Message]] = field(default_factory=dict)
+    snapshots: list[Message] = field(default_factory=list)
+    progress: Message | None = None
+    as_of: int = -1
+    events: int = 0
+
+
+class Restore(Protocol):
+    """The state of one partition while it is read back from its compacted topic."""
+
+    def apply(self, records: Sequence[Record]) -> None:
+        """Take records of the state topic, in any order; the highest ``as_of`` of a key wins."""
+
+    def finish(self) -> int:
+        """Return the offset of the source partition to go on from; 0 is its beginning."""
+
+
+class Machine(Protocol):
+    """A keyed step machine: what `score` and `act` are to the processor that drives them."""
+
+    def restore(self, partition: int) -> Restore:
+        """Begin to restore a partition, forgetting what was held of it."""
+
+    def forget(self, partition: int) -> None:
+        """Drop all that is held of a partition."""
+
+    def process(self, partition: int, records: Sequence[Record]) -> Iterator[Effects]:
+        """Apply one batch; yields its effects in the slices they must be delivered in."""

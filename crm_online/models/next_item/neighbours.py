@@ -1,0 +1,186 @@
+"""Kernels: the evidence that the nearest sessions give for each item.
+
+References
+----------
+Garg et al., Sequence and time aware neighborhood for session-based recommendations (STAN),
+SIGIR 2019. Kersbergen et al., Serenade (VMIS-kNN), SIGMOD 2022.
+"""
+
+# ruff: noqa: PLR0913, PLR0917 - kernels take bare arrays: a tuple of them costs at every call
+
+from __future__ import annotations
+
+import numpy as np
+
+from crm_online.models.next_item.compiling import compiled
+from crm_online.models.next_item.layout import (
+    BEFORE,
+    DISTANCE,
+    FLAT,
+    FORWARD,
+    LAST,
+    NEXT,
+    RECENT,
+    SESSION_LENGTH,
+    SESSIONS,
+    STAN,
+    STRONGEST,
+    STRONGEST_NEIGHBOUR,
+    Float32,
+    Index,
+    Int32,
+    Scratch,
+)
+from crm_online.models.next_item.nearest import find_nearest
+
+__all__ = ["clear_evidence", "gather_evidence"]
+
+AGE_SCALE = np.float32(20_000)  # sessions after which a neighbour counts half in RECENT
+_GAPS = np.arange(SESSION_LENGTH + 1)
+HALVING = (2.0 ** (-_GAPS / 2)).astype(np.float32)
+PER_GAP = np.where(_GAPS > 0, 1 / np.maximum(_GAPS, 1), 0).astype(np.float32)
+PER_GAP_PLUS_ONE = (1 / (1 + _GAPS)).astype(np.float32)
+PER_ROOT_LENGTH = (1 / np.sqrt(np.maximum(_GAPS, 1))).astype(np.float32)
+
+
+@compiled
+def _match(
+    neighbour: int, rows: Int32, last: int, before: int, evidence: Float32
+) -> tuple[int, int, int, int, int]:
+    """Align a neighbour with the open session.
+
+    Returns
+    -------
+    Its length, the latest place that holds any session item, the latest place of the matched
+    item nearest the session's end, and the places of the last item and of the one before (-1:
+    not in it).
+    """
+    length, latest, nearest, at_last, at_before = 0, 0, 0, -1, -1
+    least = np.float32(1000)
+    for place in range(SESSION_LENGTH):
+        item = rows[neighbour, place]
+        if item == 0:
+            break
+        length += 1
+        if item < 0:
+            continue
+        distance = evidence[item, DISTANCE]
+        if distance == 0:
+            continue
+        latest = place
+        if distance <= least:
+            least = distance
+            nearest = place
+        if item == last:
+            at_last = place
+        elif item == before:
+            at_before = place
+    return length, latest, nearest, at_last, at_before
+
+
+@compiled
+def _spread(
+    neighbour: int,
+    rows: Int32,
+    value: np.float32,
+    recency: np.float32,
+    last: int,
+    before: int,
+    evidence: Float32,
+    candidates: Int32,
+    found: int,
+) -> int:
+    """Add one neighbour's evidence to each of its items; return the number of candidates."""
+    length, latest, nearest, at_last, at_before = _match(neighbour, rows, last, before, evidence)
+    flat = value * PER_ROOT_LENGTH[length]
+    recent = value * recency
+    for place in range(length):
+        item = rows[neighbour, place]
+        if item < 0:
+            continue
+        if evidence[item, FLAT] == 0:
+            candidates[found] = item
+            found += 1
+        gap = abs(place - nearest)
+        stan = flat * HALVING[abs(place - latest)]
+        evidence[item, STAN] += stan
+        evidence[item, FLAT] += flat
+        if place > nearest:
+            evidence[item, FORWARD] += value * PER_GAP[gap]
+        evidence[item, RECENT] += recent * PER_GAP_PLUS_ONE[gap]
+        if at_last >= 0:
+            if place == at_last + 1:
+                evidence[item, NEXT] += np.float32(1)
+            evidence[item, LAST] += recency * PER_GAP[abs(place - at_last)]
+        if at_before >= 0:
+            evidence[item, BEFORE] += PER_GAP[abs(place - at_before)]
+        if stan > evidence[item, STRONGEST]:
+            evidence[item, STRONGEST] = stan
+            evidence[item, STRONGEST_NEIGHBOUR] = neighbour
+    return found
+
+
+@compiled
+def _item_before_last(items: Int32) -> int:
+    """Return the newest item that differs from the last; 0 where there is none."""
+    for place in range(len(items) - 2, -1, -1):
+        if items[place] != items[-1]:
+            return int(items[place])
+    return 0
+
+
+@compiled
+def gather_evidence(items: Int32, own_slot: int, index: Index, scratch: Scratch) -> int:
+    """Fill the evidence rows of all items that the nearest sessions hold.
+
+    Parameters
+    ----------
+    items
+        Item numbers of the open session, oldest first; at least one, at most 16.
+    own_slot
+        Slot of the open session itself, which is no neighbour; -1 where it has none.
+    index
+        Read only.
+    scratch
+        Evidence, candidates and neighbours are filled; call `clear_evidence` when done.
+
+    Returns
+    -------
+    How many candidates there are; the open session's own items are always among them.
+    """
+    kept = find_nearest(items, own_slot, index, scratch)
+    newest = index.clock[SESSIONS]
+    slots = len(index.sessions)
+    last, before = items[-1], _item_before_last(items)
+    candidates = 0
+    for neighbour in range(kept):
+        age = np.float32((newest - scratch.touched[neighbour]) & (slots - 1))
+        candidates = _spread(
+            neighbour,
+            scratch.neighbours,
+            scratch.values[neighbour],
+            np.float32(1) / (np.float32(1) + age / AGE_SCALE),
+            last,
+            before,
+            scratch.evidence,
+            scratch.candidates,
+            candidates,
+        )
+    return _add_own_items(items, scratch.evidence, scratch.candidates, candidates)
+
+
+@compiled
+def _add_own_items(items: Int32, evidence: Float32, candidates: Int32, found: int) -> int:
+    for distance in range(len(items)):
+        item = items[len(items) - 1 - distance]
+        if evidence[item, FLAT] == 0 and evidence[item, DISTANCE] == distance + 1:
+            candidates[found] = item
+            found += 1
+    return found
+
+
+@compiled
+def clear_evidence(found: int, scratch: Scratch) -> None:
+    """Zero the evidence rows of the candidates."""
+    for entry in range(found):
+        scratch.evidence[scratch.candidates[entry], :] = 0

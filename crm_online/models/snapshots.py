@@ -1,0 +1,251 @@
+"""Signed snapshots of models: packed into chunks and a manifest, read back whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from crm_online.errors import SnapshotError
+from crm_online.log import Message, Record
+from crm_online.models.unpickling import load
+from crm_online.signing import sign, verify
+
+__all__ = ["FORMAT", "Manifest", "ModelSnapshot", "SnapshotReader", "pack", "tombstones"]
+
+FORMAT: Final = 1
+CHUNK_BYTES: Final = 512 * 1024
+PURPOSE: Final = b"crm.model-snapshot"
+
+
+class ModelSnapshot(NamedTuple):
+    """One model as it was after one record of its input.
+
+    Parameters
+    ----------
+    name
+        Of the model.
+    offset
+        Of the last record of its input topic that it knows.
+    version
+        ``name@offset``, as scores name it.
+    model
+        Whatever was packed.
+    """
+
+    name: str
+    offset: int
+    version: str
+    model: Any
+
+
+class Manifest(NamedTuple):
+    """What a signed manifest promises.
+
+    Parameters
+    ----------
+    name, offset
+        Of the snapshot.
+    sha256
+        Hash of each chunk, hexadecimal, in order.
+    """
+
+    name: str
+    offset: int
+    sha256: tuple[str, ...]
+
+
+def pack(
+    name: str, offset: int, model: object, key: bytes, chunk_bytes: int = CHUNK_BYTES
+) -> list[Message]:
+    """Turn a model into messages for ``crm.models``: its chunks, then the signed manifest.
+
+    Parameters
+    ----------
+    name
+        Under which it is published; without a slash.
+    offset
+        Of the last record of its input topic that it knows.
+    model
+        Made of what `crm_online.models.unpickling` lets in.
+    key
+        The signing key.
+    chunk_bytes
+        Largest size of a chunk.
+
+    Examples
+    --------
+    >>> [message.key for message in pack("churn", 17, "a" * 20, b"key", chunk_bytes=32)]
+    [b'churn/17/0', b'churn/17/1', b'churn']
+    """
+    if not name or "/" in name or not name.isprintable():
+        raise ValueError("a model's name is printable and has no slash")
+    packed = pickle.dumps(model, protocol=5)
+    chunks = [packed[i : i + chunk_bytes] for i in range(0, len(packed), chunk_bytes)]
+    messages = [Message(_chunk_key(name, offset, i), chunk) for i, chunk in enumerate(chunks)]
+    body: dict[str, Any] = {
+        "format": FORMAT,
+        "name": name,
+        "offset": offset,
+        "version": f"{name}@{offset}",
+        "chunks": len(chunks),
+        "sha256": [hashlib.sha256(chunk).hexdigest() for chunk in chunks],
+    }
+    body["signature"] = sign(key, PURPOSE, _canonical(body))
+    return [*messages, Message(name.encode(), _canonical(body))]
+
+
+def tombstones(name: str, offset: int, count: int) -> list[Message]:
+    """Return messages that remove the chunks of an old snapshot.
+
+    Parameters
+    ----------
+    name, offset
+        Of the snapshot.
+    count
+        How many chunks it had.
+    """
+    return [Message(_chunk_key(name, offset, i), None) for i in range(count)]
+
+
+class SnapshotReader:
+    """Follows ``crm.models``: hands out each model's newest snapshot once it is whole.
+
+    Chunks that are missing, or are not those the manifest names, leave their snapshot pending
+    without an error: a learner that died between two messages leaves just that behind, and
+    its successor writes the whole again.
+
+    Parameters
+    ----------
+    key
+        The signing key.
+
+    Examples
+    --------
+    >>> from crm_online.log import LogRecord
+    >>> records = [LogRecord(i, 0, *m) for i, m in enumerate(pack("churn", 17, [0.5], b"key"))]
+    >>> SnapshotReader(b"key").apply(records)
+    [ModelSnapshot(name='churn', offset=17, version='churn@17', model=[0.5])]
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._taken: dict[str, int] = {}
+        self._chunks: dict[tuple[str, int], dict[int, bytes]] = {}
+        self._manifests: dict[str, dict[int, Manifest]] = {}
+
+    def apply(self, records: Iterable[Record]) -> list[ModelSnapshot]:
+        """Take records of ``crm.models`` and return the models that became newer by them.
+
+        Parameters
+        ----------
+        records
+            In log order, from the beginning of the topic on.
+
+        Raises
+        ------
+        SnapshotError
+            Where a manifest is unsigned, signed with another key or of a newer format, or a
+            model holds what is not let in.
+        """
+        for record in records:
+            self._take(record)
+        ready = (self._newest(name) for name in list(self._manifests))
+        return [snapshot for snapshot in ready if snapshot is not None]
+
+    @property
+    def pending(self) -> list[str]:
+        """Versions whose manifest is here and whose chunks are not, or not all, or not right."""
+        return sorted(
+            f"{name}@{offset}" for name, found in self._manifests.items() for offset in found
+        )
+
+    def _take(self, record: Record) -> None:
+        key = (record.key or b"").decode(errors="replace")
+        name, _, place = key.partition("/")
+        if place:
+            self._take_chunk(name, place, record.value)
+        elif record.value is None:
+            self._manifests.pop(name, None)
+        else:
+            manifest = read_manifest(name, record.value, self._key)
+            if manifest.offset > self._taken.get(name, -1):
+                self._manifests.setdefault(name, {})[manifest.offset] = manifest
+
+    def _take_chunk(self, name: str, place: str, value: bytes | None) -> None:
+        offset, _, number = place.partition("/")
+        if not (offset.isdecimal() and number.isdecimal()):
+            return
+        if value is None or int(offset) <= self._taken.get(name, -1):
+            self._chunks.get((name, int(offset)), {}).pop(int(number), None)
+        else:
+            self._chunks.setdefault((name, int(offset)), {})[int(number)] = value
+
+    def _newest(self, name: str) -> ModelSnapshot | None:
+        for offset, manifest in sorted(self._manifests[name].items(), reverse=True):
+            packed = _whole(manifest, self._chunks.get((name, offset), {}))
+            if packed is not None:
+                version = f"{name}@{offset}"
+                model = load(packed, version)
+                self._forget_until(name, offset)
+                return ModelSnapshot(name, offset, version, model)
+        return None
+
+    def _forget_until(self, name: str, offset: int) -> None:
+        self._taken[name] = offset
+        self._manifests[name] = {o: m for o, m in self._manifests[name].items() if o > offset}
+        for place in [p for p in self._chunks if p[0] == name and p[1] <= offset]:
+            del self._chunks[place]
+
+
+def read_manifest(name: str, value: bytes, key: bytes) -> Manifest:
+    """Check a manifest's signature and format and return what it promises.
+
+    Parameters
+    ----------
+    name
+        That it stands under.
+    value
+        Its bytes.
+    key
+        The signing key.
+
+    Raises
+    ------
+    SnapshotError
+        Where it cannot be trusted or read; the message says what to do.
+    """
+    try:
+        body = json.loads(value)
+        signature = str(body.pop("signature", ""))
+        signed = verify(key, signature, PURPOSE, _canonical(body))
+    except (ValueError, AttributeError, TypeError):
+        signed = False
+    if not signed or body.get("name") != name:
+        raise SnapshotError(
+            f"the snapshot of {name!r} on the models topic is not signed with our key: give every "
+            "worker the learner's CRM_SIGNING_KEY, or find out who else writes to the topic"
+        )
+    if body["format"] > FORMAT:
+        raise SnapshotError(
+            f"{body['version']} is a snapshot of format {body['format']}, this program reads up "
+            f"to {FORMAT}: update this worker to the learner's version of crm-online"
+        )
+    return Manifest(name, int(body["offset"]), tuple(body["sha256"]))
+
+
+def _whole(manifest: Manifest, chunks: dict[int, bytes]) -> bytes | None:
+    found = [chunks.get(i) for i in range(len(manifest.sha256))]
+    parts = [part for part in found if part is not None]
+    hashes = tuple(hashlib.sha256(part).hexdigest() for part in parts)
+    return b"".join(parts) if hashes == manifest.sha256 else None
+
+
+def _chunk_key(name: str, offset: int, number: int) -> bytes:
+    return f"{name}/{offset}/{number}".encode()
+
+
+def _canonical(body: dict[str, Any]) -> bytes:
+    return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()

@@ -1,0 +1,179 @@
+"""A River regressor of spend: chance to spend at all, times size, times smearing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from river import base, linear_model, optim, preprocessing, stats
+
+from crm_online.models.classifiers import FrozenClassifier, freeze_classifier
+from crm_online.models.frozen import (
+    FrozenLinear,
+    FrozenSteps,
+    freeze_regressor,
+    require_finite,
+)
+
+__all__ = ["ExpectedSpend", "FrozenSpend"]
+
+Rows = NDArray[np.float64]
+
+LEARNING_RATE: Final = 0.05
+
+
+class ExpectedSpend(base.Regressor):
+    """Expected spend as a product: chance to spend at all × size of the spend × smearing.
+
+    A hurdle model. The chance is learned from every outcome, the logarithm of the size only
+    from customers who spent. Exponentials of a mean logarithm fall short of the mean, so the
+    product is multiplied with the ratio of what was spent to what was predicted, both
+    measured before learning and decayed per outcome.
+
+    Parameters
+    ----------
+    chance
+        Classifier of spend above zero; ``StandardScaler | LogisticRegression`` by default.
+    size
+        Regressor of log spend around its running mean; ``StandardScaler | LinearRegression``
+        by default.
+    decay
+        Weight that an outcome's share in the smearing factor keeps per further outcome.
+
+    References
+    ----------
+    [^1]: Cragg, J. G., 1971. Some statistical models for limited dependent variables with
+    application to the demand for durable goods. Econometrica, 39(5).
+    [^2]: Duan, N., 1983. Smearing estimate: a nonparametric retransformation method. Journal
+    of the American Statistical Association, 78(383).
+
+    Examples
+    --------
+    >>> model = ExpectedSpend()
+    >>> for i in range(2000):
+    ...     model.learn_one({"orders": float(i % 2)}, 40.0 if i % 2 else 0.0)
+    >>> model.predict_one({"orders": 1.0}) > 30, model.predict_one({"orders": 0.0}) < 10
+    (True, True)
+    """
+
+    def __init__(
+        self,
+        chance: base.Classifier | None = None,
+        size: base.Regressor | None = None,
+        decay: float = 0.999,
+    ) -> None:
+        self.chance: Any = _default_chance() if chance is None else chance
+        self.size: Any = _default_size() if size is None else size
+        self.decay = decay
+        self._log_mean = stats.Mean()
+        self._log_highest = 0.0
+        self._spent = 0.0
+        self._expected = 0.0
+
+    def learn_one(self, x: dict[Any, Any], y: float) -> None:
+        """Learn one outcome.
+
+        Parameters
+        ----------
+        x
+            Features.
+        y
+            Spend in major units; nothing or less than nothing is no spend.
+
+        Raises
+        ------
+        ValueError
+            Where a feature or the spend is not finite; the model is as it was before.
+        """
+        require_finite(x)
+        require_finite({"spend": y})
+        expected = self._product_one(x)
+        spent = max(float(y), 0.0)
+        self._spent = self._spent * self.decay + spent
+        self._expected = self._expected * self.decay + expected
+        self.chance.learn_one(x, spent > 0.0)
+        if spent > 0.0:
+            self._learn_size(x, math.log(spent))
+
+    def predict_one(self, x: dict[Any, Any]) -> float:
+        """Return the expected spend, major units."""
+        return self._product_one(x) * self.smearing
+
+    @property
+    def smearing(self) -> float:
+        """Decayed ratio of spend to its prediction; 1 before the first outcome."""
+        return self._spent / self._expected if self._expected > 0.0 else 1.0
+
+    def freeze(self, features: Sequence[str]) -> FrozenSpend:
+        """Return the model as it is now, for scoring whole batches.
+
+        Parameters
+        ----------
+        features
+            Names of the columns, in their order.
+        """
+        return FrozenSpend(
+            freeze_classifier(self.chance, features),
+            freeze_regressor(self.size, features),
+            self._log_mean.get(),
+            self._log_highest,
+            self.smearing,
+        )
+
+    def _learn_size(self, x: dict[Any, Any], logarithm: float) -> None:
+        self._log_mean.update(logarithm)
+        self._log_highest = max(self._log_highest, logarithm)
+        self.size.learn_one(x, logarithm - self._log_mean.get())
+
+    def _product_one(self, x: dict[Any, Any]) -> float:
+        chance = float((self.chance.predict_proba_one(x) or {}).get(True, 0.0))
+        logarithm = float(self.size.predict_one(x) or 0.0) + self._log_mean.get()
+        # A straight line has no end: nobody is expected to spend more than anyone ever did.
+        return chance * math.exp(min(logarithm, self._log_highest))
+
+    @classmethod
+    def _unit_test_params(cls) -> Any:
+        yield {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrozenSpend:
+    """`ExpectedSpend` as it was when frozen.
+
+    Parameters
+    ----------
+    chance, size
+        The frozen halves.
+    log_mean, log_highest
+        Mean and highest of the logarithms of all spends.
+    smearing
+        Factor of the product.
+    """
+
+    chance: FrozenClassifier
+    size: FrozenLinear | FrozenSteps
+    log_mean: float
+    log_highest: float
+    smearing: float
+
+    def value_many(self, rows: Rows) -> Rows:
+        """Return the expected spend of each row, major units, shape (n,)."""
+        around = self.size.value_many(rows)
+        chance = np.nan_to_num(self.chance.predict_many(rows))
+        sizes = np.exp(np.minimum(around + self.log_mean, self.log_highest))
+        expected: Rows = chance * sizes * self.smearing
+        return expected
+
+
+def _default_chance() -> base.Estimator:
+    model = linear_model.LogisticRegression(optim.AdaGrad(LEARNING_RATE))
+    return preprocessing.StandardScaler() | model
+
+
+def _default_size() -> base.Estimator:
+    model = linear_model.LinearRegression(optim.AdaGrad(LEARNING_RATE))
+    return preprocessing.StandardScaler() | model

@@ -1,0 +1,1 @@
+"""How good the published predictions are, from settled ones only."""

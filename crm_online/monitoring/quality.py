@@ -1,0 +1,132 @@
+"""Prequential quality of published predictions: counted when their labels come in, never before."""
+
+from __future__ import annotations
+
+from math import log
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from crm_online.scores import NextItemOutcome, Settled
+
+__all__ = ["Quality", "auc", "log_loss"]
+
+BINS: Final = 1000
+_FLOOR: Final = 1e-15
+
+
+def auc(labels: ArrayLike, scores: ArrayLike) -> float | None:
+    """Area under the ROC curve, ties counted half; ``None`` where one class is missing.
+
+    Parameters
+    ----------
+    labels : array of bool, shape (n,)
+        True is churned.
+    scores : array of float, shape (n,)
+        Higher speaks for churn.
+
+    References
+    ----------
+    Hanley & McNeil (1982): the area equals the Mann-Whitney statistic.
+
+    Examples
+    --------
+    >>> auc([False, True, True, False], [0.1, 0.8, 0.4, 0.4])
+    0.875
+    """
+    truth = np.asarray(labels, bool)
+    _, inverse, counts = np.unique(np.asarray(scores, float), return_inverse=True, return_counts=True)
+    ranks = np.cumsum(counts) - (counts - 1) / 2.0
+    positives, negatives = int(truth.sum()), int((~truth).sum())
+    if not positives or not negatives:
+        return None
+    above = float(ranks[inverse][truth].sum()) - positives * (positives + 1) / 2.0
+    return above / (positives * negatives)
+
+
+def log_loss(labels: ArrayLike, probabilities: ArrayLike) -> float | None:
+    """Mean negative log-likelihood, in nats; ``None`` without a row.
+
+    Examples
+    --------
+    >>> round(log_loss([True, False], [0.5, 0.5]), 4)
+    0.6931
+    """
+    truth = np.asarray(labels, bool)
+    if not truth.size:
+        return None
+    chance = np.clip(np.asarray(probabilities, float), _FLOOR, 1.0 - _FLOOR)
+    return float(-np.log(np.where(truth, chance, 1.0 - chance)).mean())
+
+
+class Quality:
+    """Running figures in constant memory; part of a snapshot like any model.
+
+    Predictions that were opened and settled at the same record are left out: their labels
+    were known to the log when they were made.
+    """
+
+    def __init__(self) -> None:
+        self.settled = 0
+        self.late = 0
+        self.unscored = 0
+        self._histogram: NDArray[np.int64] = np.zeros((2, BINS + 1), np.int64)
+        self._loss = 0.0
+        self._absolute_error = 0.0
+        self._valued = 0
+        self._expected = 0.0
+        self._spent = 0.0
+        self._touches = 0
+        self._hits = 0
+        self._reciprocal = 0.0
+
+    def learn_one(self, outcome: Settled) -> None:
+        """Count one settled prediction."""
+        if outcome.late:
+            self.late += 1
+            return
+        self.settled += 1
+        chance = outcome.churn_probability
+        if chance is None:
+            self.unscored += 1
+        else:
+            self._histogram[int(outcome.churned), round(chance * BINS)] += 1
+            likely = chance if outcome.churned else 1.0 - chance
+            self._loss -= log(max(likely, _FLOOR))
+        if outcome.expected_value is not None:
+            self._valued += 1
+            self._absolute_error += abs(outcome.expected_value - outcome.spend)
+            self._expected += outcome.expected_value
+            self._spent += outcome.spend
+
+    def learn_touch(self, outcome: NextItemOutcome) -> None:
+        """Count one outcome of a list."""
+        self._touches += 1
+        if outcome.rank is not None:
+            self._hits += 1
+            self._reciprocal += 1.0 / outcome.rank
+
+    def figures(self) -> dict[str, float | int | None]:
+        """Return the figures by name; ``None`` where there is nothing to tell yet."""
+        scored = self.settled - self.unscored
+        churned = int(self._histogram[1].sum())
+        return {
+            "settled": self.settled,
+            "late": self.late,
+            "churn_rate": churned / scored if scored else None,
+            "auc": self._auc(),
+            "log_loss": self._loss / scored if scored else None,
+            "value_mae": self._absolute_error / self._valued if self._valued else None,
+            "value_sum_ratio": self._expected / self._spent if self._spent else None,
+            "next_items": self._touches,
+            "hit_rate": self._hits / self._touches if self._touches else None,
+            "mrr": self._reciprocal / self._touches if self._touches else None,
+        }
+
+    def _auc(self) -> float | None:
+        active, churned = self._histogram.astype(float)
+        if not active.sum() or not churned.sum():
+            return None
+        below = np.cumsum(active) - active / 2.0
+        return float((churned * below).sum() / (active.sum() * churned.sum()))

@@ -1,0 +1,93 @@
+"""Lists of next items for the customers of a batch, with reasons in words."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from crm_online.customers.state import CustomerState
+from crm_online.models.next_item.ranker import Candidate, Query
+from crm_online.replica import Replica
+from crm_online.scores import ItemReason, RecommendedItem
+from crm_online.settings import Settings
+from crm_online.stepping import Moment, Stepped
+
+__all__ = ["Offer", "Recommender"]
+
+
+class Offer(NamedTuple):
+    """The newest list of one customer."""
+
+    moment: Moment
+    items: list[RecommendedItem]
+    model: str
+
+
+class Recommender:
+    """Asks the next-item model, and leaves out what a customer just bought.
+
+    Parameters
+    ----------
+    settings
+        Of the whole program.
+    replica
+        Of the next-item model; others keep it up to date.
+    """
+
+    def __init__(self, settings: Settings, replica: Replica) -> None:
+        self._size = settings.recommended_items
+        self._repurchase = settings.repurchase
+        self._replica = replica
+
+    def recommend(self, batch: Stepped) -> list[Offer]:
+        """Make one list per customer whose session moved in this batch, and remember it in the state.
+
+        Parameters
+        ----------
+        batch
+            From the stepper; the states of its customers take note of their lists.
+        """
+        wanted = [
+            (moment, batch.live[customer])
+            for customer, moment in batch.wanted.items()
+            if customer in batch.live
+        ]
+        if not wanted:
+            return []
+        queries = [self._ask(moment, state) for moment, state in wanted]
+        offers = []
+        for (moment, state), found in zip(
+            wanted, self._replica.model.recommend_many(queries, self._size), strict=True
+        ):
+            state.offered = tuple([candidate.item for candidate in found])
+            state.offered_session = state.session
+            state.offered_model = self._replica.offset
+            if found:
+                offers.append(Offer(moment, [_item(c) for c in found], f"next_item@{self._replica.offset}"))
+        return offers
+
+    def _ask(self, moment: Moment, state: CustomerState) -> Query:
+        items = state.items[-state.session_items :] if state.session_items else ()
+        return Query(moment.customer, state.session, items, self._exclude(state), moment.at)
+
+    def _exclude(self, state: CustomerState) -> frozenset[str]:
+        if self._repurchase == "always" or not state.bought:
+            return frozenset()
+        if self._repurchase == "never":
+            return frozenset(state.bought)
+        again = self._replica.model.may_repurchase
+        return frozenset([item for item in state.bought if not again(item)])
+
+
+def _item(candidate: Candidate) -> RecommendedItem:
+    because = list(candidate.because)
+    reason = ItemReason(candidate.source, because, _text(candidate.source, because))
+    return RecommendedItem(candidate.item, round(candidate.score, 6), reason)
+
+
+def _text(source: str, because: list[str]) -> str:
+    items = ", ".join(because)
+    if source == "session-neighbours":
+        return f"chosen in sessions like this one, with {items}" if items else "chosen in sessions like this one"
+    if source == "covisitation":
+        return f"often chosen together with {items}" if items else "often chosen together"
+    return "popular right now"

@@ -1,0 +1,90 @@
+"""Scorer.process(batch): the whole story of scoring, on one screen.
+
+A batch of one partition of ``crm.events`` goes through five steps. The first is sequential
+and knows no model; the others take the batch as a whole. What they cause is delivered by
+whoever called, in the order that `Effects` states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from crm_online.customers.partition import Partition, PartitionRestore
+from crm_online.log import Effects, Record
+from crm_online.models.active import ActiveModels
+from crm_online.models.snapshots import ModelSnapshot
+from crm_online.publishing import Publisher
+from crm_online.recommending import Recommender
+from crm_online.replica import Replica
+from crm_online.settings import Settings
+from crm_online.stepping import Stepper
+
+__all__ = ["Scorer"]
+
+
+class Scorer:
+    """Scores the customers of the partitions it holds; never learns.
+
+    Parameters
+    ----------
+    settings
+        Of the whole program.
+
+    Examples
+    --------
+    >>> from crm_online.log import LogRecord
+    >>> scorer = Scorer(Settings())
+    >>> start = scorer.restore(0).finish()
+    >>> raw = b'{"type": "track", "event": "Product Viewed", "userId": "c-1", "messageId": "m-1",'
+    >>> raw += b' "timestamp": "2026-03-01T12:00:00Z", "properties": {"product_id": "p-1"}}'
+    >>> [effects] = scorer.process(0, [LogRecord(start, 1_772_366_400_000, b"c-1", raw)])
+    >>> sorted(effects.outputs), effects.as_of
+    (['interactions', 'scores'], 0)
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._stepper = Stepper(settings)
+        self._models = ActiveModels(settings)
+        self.replica = Replica(settings)
+        self._recommender = Recommender(settings, self.replica)
+        self._publisher = Publisher(settings)
+        self.partitions: dict[int, Partition] = {}
+
+    def process(self, partition: int, records: Sequence[Record]) -> Iterator[Effects]:
+        """Apply one batch of a partition that is held.
+
+        Parameters
+        ----------
+        partition
+            Its number.
+        records
+            In log order; those applied before are passed over.
+
+        Yields
+        ------
+        Effects
+            One slice of the batch, already stored here; usually the only one.
+        """
+        for batch in self._stepper.step(self.partitions[partition], records):
+            scored = self._models.score(batch.rows)
+            scored.keep(batch.opened)
+            offers = self._recommender.recommend(batch)
+            effects = self._publisher.effects(batch, scored, offers)
+            self._publisher.checkpoint(batch, effects)
+            yield effects
+
+    def adopt(self, snapshot: ModelSnapshot) -> None:
+        """Predict with a newer model from the next batch on."""
+        if snapshot.name == "next_item":
+            self.replica.load(snapshot)
+        else:
+            self._models.adopt(snapshot)
+
+    def restore(self, partition: int) -> PartitionRestore:
+        """Begin to hold a partition, from what its state topic says."""
+        self.partitions[partition] = held = Partition(partition)
+        return PartitionRestore(held)
+
+    def forget(self, partition: int) -> None:
+        """Drop all that is held of a partition."""
+        self.partitions.pop(partition, None)

@@ -1,0 +1,166 @@
+"""Settings: one frozen model, units in the names, every value from ``CRM_…``, a file or a flag."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+__all__ = ["CHURN_MODEL", "CLUSTER_MODEL", "SETTINGS_FILE", "VALUE_MODEL", "ModelSpec", "Settings"]
+
+SETTINGS_FILE = "CRM_SETTINGS_FILE"
+
+ModelSpec = dict[str, Any]
+Positive = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+CHURN_MODEL: ModelSpec = {
+    "pipeline": [
+        {"class": "river.preprocessing.StandardScaler"},
+        {
+            "class": "river.linear_model.LogisticRegression",
+            "optimizer": {"class": "river.optim.AdaGrad", "lr": 0.05},
+        },
+    ]
+}
+VALUE_MODEL: ModelSpec = {"class": "crm_online.models.value.ExpectedSpend"}
+CLUSTER_MODEL: ModelSpec = {
+    "pipeline": [
+        {"class": "river.preprocessing.StandardScaler"},
+        {"class": "river.cluster.KMeans", "n_clusters": 5, "halflife": 0.05, "seed": 7},
+    ]
+}
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set.
+
+    Each field is read from the environment variable ``CRM_<FIELD>``, else from the TOML file
+    that ``CRM_SETTINGS_FILE`` names, else has the default below; keyword arguments (the
+    command line's flags) win over both.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        Where a value does not fit its field.
+
+    Examples
+    --------
+    >>> Settings(horizon_days=60).horizon_days
+    60.0
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="CRM_", frozen=True, extra="forbid", env_ignore_empty=True
+    )
+
+    # Where things are
+    app: str = Field("crm", description="Prefix of topics, groups and cache keys.")
+    kafka: str = Field("127.0.0.1:9092", description="Bootstrap servers, comma-separated.")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    kafka_username: str | None = None
+    kafka_password: SecretStr | None = None
+    kafka_ca_file: Path | None = None
+    kafka_certificate_file: Path | None = None
+    kafka_key_file: Path | None = None
+    redis: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="Redis address; rediss:// for TLS, redis://user:password@… for an ACL.",
+    )
+    redis_ca_file: Path | None = None
+
+    # Secrets
+    signing_key: SecretStr = Field(
+        SecretStr("change-me-in-production"),
+        description="Signs model snapshots and internal records (HMAC-SHA256).",
+    )
+
+    # Topics
+    partitions: Positive = Field(8, description="Partitions of crm.events and all keyed topics.")
+    replication_factor: Positive = 1
+    declare_topics: bool = Field(True, description="Create missing topics when a worker starts.")
+    retention_days: PositiveFloat = Field(30.0, description="Retention of topics that are deleted.")
+
+    # Events
+    max_event_bytes: Positive = 32 * 1024
+    max_skew_seconds: PositiveFloat = 300.0
+    allowed_lateness_days: PositiveFloat = 7.0
+    currency: str = Field("EUR", description="Base currency of all amounts.")
+
+    # Customers and labels
+    session_gap_minutes: PositiveFloat = 30.0
+    horizon_days: PositiveFloat = Field(30.0, description="How far ahead churn and value look.")
+    prediction_interval_days: PositiveFloat = 7.0
+    active_days: PositiveFloat = Field(180.0, description="Predictions open this long after activity.")
+    churn_on: Literal["activity", "order"] = "activity"
+    state_ttl_days: PositiveFloat = 400.0
+    activity_kinds: tuple[str, ...] | None = Field(
+        None, description="Event names that count as activity; default: all that customers do."
+    )
+
+    # Models
+    churn_model: ModelSpec = CHURN_MODEL
+    value_model: ModelSpec = VALUE_MODEL
+    cluster_model: ModelSpec = CLUSTER_MODEL
+    min_outcomes: Positive = Field(
+        50, description="Outcomes of each class before a churn score is called calibrated."
+    )
+    model_publish_seconds: PositiveFloat = 1.0
+    next_item_publish_seconds: PositiveFloat = 300.0
+    max_items: Positive = 200_000
+    max_sessions: Positive = 2**18
+    recommended_items: Positive = 10
+    repurchase: Literal["habit", "always", "never"] = Field(
+        "habit", description="Whether items just bought may be recommended again."
+    )
+    repurchase_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    at_risk_probability: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+    # Streams
+    max_batch: Positive = 2000
+    session_timeout_seconds: PositiveFloat = 10.0
+    live_skew_seconds: PositiveFloat = 3600.0
+    idle_seconds: PositiveFloat = 5.0
+    in_flight_batches: Positive = 8
+    max_ahead_days: PositiveFloat | None = 1.0
+    cache_ttl_days: PositiveFloat = 400.0
+    web_port: Annotated[int, Field(ge=0, le=65535)] = 0
+
+    @field_validator("app")
+    @classmethod
+    def _plain_app(cls, value: str) -> str:
+        if not value or not all(c.isalnum() or c in "-_" for c in value):
+            raise ValueError("use letters, digits, '-' and '_' only")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if self.state_ttl_days <= self.active_days + self.horizon_days:
+            raise ValueError("state_ttl_days must exceed active_days + horizon_days")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, then environment, then the file that ``CRM_SETTINGS_FILE`` names."""
+        file = os.environ.get(SETTINGS_FILE)
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+
+    def topic(self, noun: str) -> str:
+        """Name of a topic, such as ``crm.events`` for ``"events"``."""
+        return f"{self.app}.{noun}"

@@ -1,0 +1,305 @@
+"""The sequential half of scoring: one record after the other, timers first, no model in sight.
+
+A partition's state is a function of its log alone: nothing here reads a clock, a model, a
+random number or the boundaries of a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from crm_online.customers.dedupe import is_duplicate
+from crm_online.customers.features import Facts, facts
+from crm_online.customers.partition import Partition
+from crm_online.customers.state import DAY, CustomerState, Prediction, Rules, apply_event
+from crm_online.errors import EventRejected
+from crm_online.events import (
+    ACTIVITY,
+    INTERACTION,
+    KIND,
+    KINDS,
+    ORDER,
+    CustomerEvent,
+    parse_event,
+)
+from crm_online.internal import INTERNAL_TYPES, read_tick
+from crm_online.labels import Schedule, Settlement, fire, next_due, wake
+from crm_online.log import Record
+from crm_online.scores import Interaction, Source
+from crm_online.settings import Settings
+
+__all__ = ["Moment", "Stepped", "Stepper", "Touch"]
+
+
+class Moment(msgspec.Struct, gc=False):
+    """A customer at one record of the log: what a score is made of, beside its features."""
+
+    customer: str
+    at: float
+    cause: str
+    source: Source
+    message_id: str
+    orders: int
+    spend: int
+    refunds: int
+    last_activity: float
+
+
+class Touch(msgspec.Struct, gc=False):
+    """The item a customer touched next, beside the list that stood before it."""
+
+    customer: str
+    at: float
+    source: Source
+    session: int
+    item: str
+    offered: tuple[str, ...]
+    model: int
+
+
+class Stepped:
+    """What one slice of a batch came to, in log order; row i of `rows` belongs to moment i."""
+
+    def __init__(self, partition: Partition, as_of: int) -> None:
+        self.partition = partition
+        self.as_of = as_of
+        self.events = 0
+        self.live: dict[str, CustomerState] = {}
+        self.rows: list[Facts] = []
+        self.moments: list[Moment] = []
+        self.opened: list[tuple[int, Prediction]] = []
+        self.settled: list[tuple[Moment, Settlement]] = []
+        self.interactions: list[Interaction] = []
+        self.touches: list[Touch] = []
+        self.wanted: dict[str, Moment] = {}
+        self.rejected: list[tuple[Record, EventRejected]] = []
+        self.ticks: list[tuple[Record, float]] = []
+        self.expired: dict[str, float] = {}
+        self.fired = 0
+
+    def state(self, customer: str) -> CustomerState | None:
+        """Return the customer as of this record, or ``None`` for an unknown one."""
+        found = self.live.get(customer)
+        if found is None and customer not in self.expired:
+            found = self.partition.store.load(customer)
+        return found
+
+    def add_moment(self, state: CustomerState, moment: Moment) -> int:
+        """Keep what a score at this moment needs; returns its row."""
+        self.rows.append(facts(state, max(moment.at, state.last_seen)))
+        self.moments.append(moment)
+        return len(self.rows) - 1
+
+
+class Stepper:
+    """Applies records to partitions by the rules of the settings.
+
+    Parameters
+    ----------
+    settings
+        Of the whole program.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        kinds = settings.activity_kinds
+        activity = ACTIVITY if kinds is None else frozenset(KIND.get(k, 0) for k in kinds)
+        self._rules: Final = Rules(
+            activity,
+            settings.churn_on == "order",
+            settings.session_gap_minutes * 60.0,
+            settings.currency,
+        )
+        self._schedule: Final = Schedule.of(settings)
+        self._settings: Final = settings
+        self._lateness: Final = settings.allowed_lateness_days * DAY
+        self._key: Final = settings.signing_key.get_secret_value().encode()
+
+    def step(self, partition: Partition, records: Sequence[Record]) -> Iterator[Stepped]:
+        """Apply a batch in order, in slices of bounded numbers of timers.
+
+        A slice that ends in the middle of a record holds only timers that it released; its
+        ``as_of`` is the record before. The caller stores a slice before it asks for the next.
+        """
+        batch = Stepped(partition, partition.progress.as_of)
+        for record in records:
+            if record.offset <= partition.progress.as_of:
+                continue
+            read = self._read(batch, record)
+            if read is not None:
+                at = read if isinstance(read, float) else read.at
+                while self._release(batch, record, max(at, partition.progress.watermark)):
+                    yield batch
+                    batch = Stepped(partition, batch.as_of)
+                self._apply(batch, record, read)
+            batch.events += 1
+            batch.as_of = partition.progress.as_of = record.offset
+        yield batch
+
+    def _read(self, batch: Stepped, record: Record) -> CustomerEvent | float | None:
+        """Decode one record: an event, the time of a tick, or nothing for a dead letter."""
+        settings = self._settings
+        try:
+            if record.headers and dict(record.headers).get("ce_type") in INTERNAL_TYPES:
+                return read_tick(record, self._key)
+            if record.key is not None and record.key[:1] == b"\0":
+                raise EventRejected("reserved-key", "keys that begin with a zero byte are internal")
+            return parse_event(
+                record.value or b"",
+                record.timestamp / 1000.0,
+                settings.max_event_bytes,
+                settings.max_skew_seconds,
+            )
+        except EventRejected as rejection:
+            batch.rejected.append((record, rejection))
+            batch.partition.progress.rejected += 1
+            return None
+
+    def _release(self, batch: Stepped, record: Record, watermark: float) -> bool:
+        """Fire every timer that the watermark is strictly past, in the order (due, customer).
+
+        Returns whether the slice is full while timers may be left.
+        """
+        timers, as_of = batch.partition.timers, 2.0 * record.offset
+        ahead: list[tuple[float, str]] = []
+        while batch.fired < self._settings.max_batch:
+            entry = timers.pop_before(watermark)
+            if entry is None:
+                break
+            due, customer = entry
+            state = batch.state(customer)
+            if state is None or state.next_due < due:
+                continue
+            if state.next_due > due:
+                timers.push(state.next_due, customer)
+            elif state.as_of > as_of:  # a replay: this snapshot comes from further on in the log
+                ahead.append(entry)
+            else:
+                self._fire(batch, customer, state, record, watermark)
+        for entry in ahead:
+            timers.push(*entry)
+        return batch.fired >= self._settings.max_batch
+
+    def _fire(
+        self, batch: Stepped, customer: str, state: CustomerState, record: Record, watermark: float
+    ) -> None:
+        due, progress = state.next_due, batch.partition.progress
+        fired = fire(state, watermark, self._schedule)
+        state.as_of = 2.0 * record.offset
+        batch.fired += 1
+        source = Source(progress.epoch, batch.partition.number, record.offset, 0, due)
+        moment = _moment(customer, due, "timer", source, "", state)
+        batch.settled.extend((moment, settlement) for settlement in fired.settled)
+        if fired.expired:
+            batch.live.pop(customer, None)
+            batch.expired[customer] = state.as_of
+            return
+        batch.live[customer] = state
+        batch.partition.timers.push(state.next_due, customer)
+        if fired.opened is not None:
+            batch.opened.append((batch.add_moment(state, moment), fired.opened))
+
+    def _apply(self, batch: Stepped, record: Record, read: CustomerEvent | float) -> None:
+        progress = batch.partition.progress
+        if isinstance(read, float):
+            progress.watermark = max(progress.watermark, read)
+            batch.ticks.append((record, read))
+            return
+        progress.events += 1
+        progress.lag = record.timestamp / 1000.0 - read.at
+        behind = progress.watermark - read.at
+        progress.watermark = max(progress.watermark, read.at)
+        as_of = 2.0 * record.offset + 1.0
+        state = batch.state(read.customer)
+        if state is None:
+            if batch.partition.has_gone(read.customer, as_of):
+                return
+            state = CustomerState(epoch=progress.epoch)
+        elif state.as_of >= as_of:
+            return
+        batch.live[read.customer] = state
+        batch.expired.pop(read.customer, None)
+        state.as_of = as_of
+        progress.late += behind > 0.0
+        if is_duplicate(state.recent_ids, read.message_id, max(read.at, state.last_seen)):
+            state.duplicates += 1
+            progress.duplicates += 1
+        elif behind > self._lateness:
+            state.too_late += 1
+            progress.too_late += 1
+        else:
+            self._apply_event(batch, record, read, state)
+        self._reschedule(batch.partition, read.customer, state)
+
+    def _apply_event(
+        self, batch: Stepped, record: Record, event: CustomerEvent, state: CustomerState
+    ) -> None:
+        progress = batch.partition.progress
+        source = Source(progress.epoch, batch.partition.number, record.offset)
+        touches = bool(event.items) and event.kind in INTERACTION
+        known = frozenset(state.bought) if touches and event.kind == ORDER else frozenset()
+        if touches:
+            self._settle_touch(batch, event, state, source)
+        apply_event(state, event, self._rules)
+        wake(state, self._schedule)
+        moment = _moment(event.customer, event.at, "event", source, event.message_id, state)
+        batch.add_moment(state, moment)
+        if touches:
+            batch.interactions.extend(_interactions(event, record.offset, state.session, known))
+        if touches or not state.offered:
+            batch.wanted[event.customer] = moment
+
+    def _settle_touch(
+        self, batch: Stepped, event: CustomerEvent, state: CustomerState, source: Source
+    ) -> None:
+        """The outcome of a list is the first item touched after it in the same session."""
+        offered, state.offered = state.offered, ()
+        same = state.offered_session == state.session and state.session_items > 0
+        if offered and same and 0.0 <= event.at - state.last_touch < self._rules.session_gap:
+            item = event.items[0].product_id
+            batch.touches.append(
+                Touch(event.customer, event.at, source, state.session, item, offered, state.offered_model)
+            )
+
+    def _reschedule(self, partition: Partition, customer: str, state: CustomerState) -> None:
+        due = next_due(state, self._schedule)
+        if due < state.next_due:
+            partition.timers.push(due, customer)
+        state.next_due = due
+
+
+def _moment(
+    customer: str, at: float, cause: str, source: Source, message_id: str, state: CustomerState
+) -> Moment:
+    return Moment(
+        customer,
+        at,
+        cause,
+        source,
+        message_id,
+        state.orders,
+        state.spend,
+        state.refunds,
+        state.last_activity,
+    )
+
+
+def _interactions(
+    event: CustomerEvent, offset: int, session: int, known: frozenset[str]
+) -> list[Interaction]:
+    return [
+        Interaction(
+            offset,
+            index,
+            event.customer,
+            session,
+            item.product_id,
+            KINDS[event.kind],
+            event.at,
+            item.category,
+            item.product_id in known,
+        )
+        for index, item in enumerate(event.items)
+    ]

@@ -1,0 +1,1 @@
+"""crm-online on Kafka: transport, topics, roles and the command line."""

@@ -1,0 +1,5 @@
+"""``python -m streams`` is ``crm-online``."""
+
+from streams.cli import main
+
+main()

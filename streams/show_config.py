@@ -1,0 +1,40 @@
+"""The readable and the JSON output of `crm-online config`."""
+
+from __future__ import annotations
+
+import json as json_module
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from streams.configuration import InForce
+
+__all__ = ["show_settings"]
+
+
+def show_settings(rows: Sequence[InForce], *, json: bool, console: Console | None = None) -> None:
+    """Print every setting with its value and origin.
+
+    Parameters
+    ----------
+    rows
+        From `in_force`.
+    json
+        One object by name in place of the table.
+    console
+        Where to; standard output by default.
+    """
+    console = console or Console()
+    if json:
+        found = {row.name: {"value": row.value, "origin": row.origin} for row in rows}
+        console.out(json_module.dumps(found, indent=2), highlight=False)
+        return
+    table = Table("setting", "value", "from", box=None, pad_edge=False)
+    for row in rows:
+        value = json_module.dumps(row.value) if isinstance(row.value, dict | list) else row.value
+        changed = row.origin != "default"
+        table.add_row(row.name, str(value), row.origin, style="bold" if changed else None)
+    console.print(table)
