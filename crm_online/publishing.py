@@ -66,8 +66,9 @@ class Publisher:
             "recommendations": self._recommendations(offers),
             "dead-letters": self._dead_letters(batch),
         }
-        for customer in batch.expired:
-            gone = Message(customer.encode(), None)
+        for customer, as_of in batch.expired.items():
+            place = self._place(batch.partition, int(as_of) // 2)
+            gone = Message(customer.encode(), None, [("source", _encode(place))])
             everything["scores"].append(gone)
             everything["recommendations"].append(gone)
         effects.outputs = {noun: messages for noun, messages in everything.items() if messages}

@@ -56,7 +56,6 @@ class Feeder:
         self._waiting: list[list[Message]] = [[] for _ in range(partitions)]
         self._in_flight: list[asyncio.Future[object]] = []
         self._partitions = partitions
-        self.last: dict[int, int] = {}
         self.sent = 0
 
     async def send(self, customer: str, value: bytes) -> None:
@@ -81,14 +80,8 @@ class Feeder:
                 self._in_flight += await self._producer.send(self._topic, partition, waiting)
                 self._waiting[partition] = []
         if wait:
-            for delivered in await asyncio.gather(*self._in_flight):
-                self._note(delivered)
+            await asyncio.gather(*self._in_flight)
             self._in_flight.clear()
-
-    def _note(self, delivered: object) -> None:
-        """Remember the last offset that each partition is known to have."""
-        partition, offset = delivered.partition, delivered.offset  # type: ignore[attr-defined]
-        self.last[partition] = max(self.last.get(partition, -1), offset)
 
 
 async def feed(
@@ -152,7 +145,7 @@ async def _run(
                 advance(feeder.sent)
         elif isinstance(step, Barrier):
             await feeder.flush()
-            await watcher.wait_applied(feeder.last)
+            await watcher.wait_applied()
             await watcher.wait_learned()
         elif isinstance(step, Tick):
             await feeder.tick(step.at)

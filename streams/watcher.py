@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from crm_online.errors import BrokerUnavailable
 from crm_online.internal import PROGRESS_KEY
-from streams.connection import consumer_options
+from streams.connection import client_options
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -41,19 +41,22 @@ class Watcher:
     ) -> None:
         self._settings = settings
         self._state = [TopicPartition(settings.topic("state"), p) for p in range(partitions)]
+        self._events = [TopicPartition(settings.topic("events"), p) for p in range(partitions)]
+        self._begun: dict[TopicPartition, int] = {}
         self._models = TopicPartition(settings.topic("models"), 0)
         self._outcomes = TopicPartition(settings.topic("outcomes"), 0)
         self._stall_seconds = stall_seconds
         self._applied = dict.fromkeys(range(partitions), -1)
         self._learned = -1
         self._first_outcome = 0
-        self._consumer = AIOKafkaConsumer(**consumer_options(settings))
+        self._consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False)
 
     async def __aenter__(self) -> Watcher:
         """Begin at the present end of the topics."""
         await self._consumer.start()
         self._consumer.assign([*self._state, self._models])
         await self._consumer.seek_to_end(*self._state, self._models)
+        self._begun = await self._consumer.end_offsets(self._events)
         self._first_outcome = await self._outcomes_end()
         return self
 
@@ -66,17 +69,17 @@ class Watcher:
         """Stop following."""
         await self._consumer.stop()
 
-    async def wait_applied(self, offsets: Mapping[int, int]) -> None:
-        """Wait until the scorers have applied these offsets of the events topic, by partition.
+    async def wait_applied(self) -> None:
+        """Wait until the scorers have applied all that stands on the events topic now.
 
         Raises
         ------
         BrokerUnavailable
             Where no scorer makes progress.
         """
-        await self._wait(
-            lambda: all(self._applied[p] >= offset for p, offset in offsets.items()), "score"
-        )
+        ends = await self._consumer.end_offsets(self._events)
+        sent = {place.partition: end for place, end in ends.items() if end > self._begun[place]}
+        await self._wait(lambda: all(self._applied[p] >= end - 1 for p, end in sent.items()), "score")
 
     async def wait_learned(self) -> None:
         """Wait until the learner has published what it learned from all outcomes so far.

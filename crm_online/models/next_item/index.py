@@ -38,7 +38,10 @@ __all__ = ["admit_item", "evict_items", "learn_clicks"]
 
 @compiled
 def _holds(row: Int32, item: int) -> bool:
-    return bool((row == item).any())
+    for place in range(SESSION_LENGTH):  # noqa: SIM110 - numba compiles no generator
+        if row[place] == item:
+            return True
+    return False
 
 
 @compiled

@@ -1,0 +1,188 @@
+"""Restores the state of partitions from their compacted topic, before their first event."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from crm_online.errors import BrokerUnavailable, SnapshotError
+from crm_online.log import Machine, Restore
+from streams.connection import client_options
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from crm_online.settings import Settings
+
+__all__ = ["Restored", "restore"]
+
+REPORT_SECONDS: Final = 5.0
+FETCH_BYTES: Final = 4 * 1024 * 1024
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restore came to.
+
+    Parameters
+    ----------
+    starts
+        Partition to the offset of the source topic to go on from.
+    records
+        How many records of the state topic were read.
+    seconds
+        How long it took.
+    """
+
+    starts: dict[int, int]
+    records: int
+    seconds: float
+
+
+async def restore(
+    partitions: Collection[int],
+    machine: Machine,
+    settings: Settings,
+    *,
+    source: str,
+    state: str,
+    wanted: Callable[[], bool] = lambda: True,
+) -> Restored | None:
+    """Read back the state of partitions, all of them together.
+
+    Parameters
+    ----------
+    partitions
+        Of the state topic and the source topic alike.
+    machine
+        Its state of these partitions is replaced.
+    settings
+        Where Kafka is.
+    source, state
+        Names of the log and of the compacted topic.
+    wanted
+        Asked now and then; once it is false the restore is given up.
+
+    Returns
+    -------
+    Restored or None
+        ``None`` where it was given up.
+
+    Raises
+    ------
+    SnapshotError
+        Where the state stands at an offset that the source topic does not hold.
+    BrokerUnavailable
+        Where Kafka does not answer.
+    """
+    if not partitions:
+        return Restored({}, 0, 0.0)
+    began = time.monotonic()
+    restores = {partition: machine.restore(partition) for partition in sorted(partitions)}
+    try:
+        async with _reader(settings) as reader:
+            records = await _Reading(reader, state, restores).run(wanted)
+            if records is None:
+                return None
+            starts = {partition: each.finish() for partition, each in restores.items()}
+            starts = await _check(reader, source, state, starts)
+    except KafkaError as error:
+        raise BrokerUnavailable(
+            f"{state} could not be read at {settings.kafka} ({error!r}): check CRM_KAFKA"
+        ) from error
+    return Restored(starts, records, time.monotonic() - began)
+
+
+@asynccontextmanager
+async def _reader(settings: Settings) -> AsyncIterator[Any]:
+    consumer = AIOKafkaConsumer(
+        **client_options(settings),
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        check_crcs=False,
+        max_partition_fetch_bytes=FETCH_BYTES,
+    )
+    try:
+        await consumer.start()
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+class _Reading:
+    def __init__(self, reader: Any, topic: str, restores: Mapping[int, Restore]) -> None:
+        self._reader = reader
+        self._topic = topic
+        self._restores = restores
+        self._records = 0
+        self._began = self._reported = time.monotonic()
+
+    async def run(self, wanted: Callable[[], bool]) -> int | None:
+        reader = self._reader
+        present = await reader.partitions_for_topic(self._topic) if wanted() else None
+        every = [TopicPartition(self._topic, p) for p in self._restores if p in (present or ())]
+        if not every:
+            return 0 if wanted() else None
+        reader.assign(every)
+        await reader.seek_to_beginning(*every)
+        left = {tp: end for tp, end in (await reader.end_offsets(every)).items() if end > 0}
+        while left and wanted():
+            for tp, records in (await reader.getmany(*left, timeout_ms=500)).items():
+                self._restores[tp.partition].apply(records)
+                self._records += len(records)
+            # Compaction and control records leave offsets without a record: ask the position.
+            for tp in list(left):
+                if await reader.position(tp) >= left[tp]:
+                    del left[tp]
+            await self._report(left)
+        return self._records if wanted() else None
+
+    async def _report(self, left: Mapping[Any, int]) -> None:
+        now = time.monotonic()
+        if now - self._reported < REPORT_SECONDS or not left:
+            return
+        self._reported = now
+        rate = self._records / (now - self._began)
+        behind = sum([end - await self._reader.position(tp) for tp, end in left.items()])
+        _log.info(
+            "restoring %s: %d records, %d/s, at most %d s left",
+            self._topic,
+            self._records,
+            rate,
+            behind / max(rate, 1.0),
+        )
+
+
+async def _check(reader: Any, source: str, state: str, starts: dict[int, int]) -> dict[int, int]:
+    present = await reader.partitions_for_topic(source) or set()
+    held = [TopicPartition(source, partition) for partition in starts if partition in present]
+    lows = await reader.beginning_offsets(held) if held else {}
+    ends = await reader.end_offsets(held) if held else {}
+    found = {}
+    for partition, start in starts.items():
+        tp = TopicPartition(source, partition)
+        low, end = lows.get(tp, 0), ends.get(tp, 0)
+        where = f"{source}[{partition}]@{start}"
+        if start > end:
+            raise SnapshotError(
+                f"{state} says to go on at {where}, but that log ends at {end}: it is not the log "
+                f"the state was made from. Stop all workers and delete {state} to compute the "
+                f"state anew from {source}, or bring back the topic it belongs to."
+            )
+        if 0 < start < low:
+            raise SnapshotError(
+                f"{state} says to go on at {where}, but retention has removed all before {low}: "
+                f"{low - start} records were never applied. Stop all workers and delete {state} "
+                f"to compute the state from what is left, and raise retention.ms of {source}."
+            )
+        found[partition] = max(start, low)
+    return found

@@ -1,0 +1,131 @@
+"""Follows a topic in full, without a consumer group, for as long as the process lives."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from crm_online.errors import SnapshotError
+from crm_online.log import Record
+from crm_online.settings import Settings
+from streams.connection import client_options
+
+__all__ = ["Follower"]
+
+FIRST_BACKOFF_SECONDS: Final = 0.5
+LAST_BACKOFF_SECONDS: Final = 30.0
+
+_log = logging.getLogger(__name__)
+
+
+class Follower:
+    """Hands every record of one partition to a callback, in order and once.
+
+    Parameters
+    ----------
+    settings
+        Where Kafka is.
+    topic
+        Name of the topic.
+    apply
+        Called with records in log order. An exception from it is a bug and ends the process.
+    stop
+        Called with that exception, or where the log does not hold the position.
+    start
+        Offset to begin at; ``None`` is the beginning.
+    partition
+        Single-partition topics have all their records in partition 0.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        topic: str,
+        apply: Callable[[Sequence[Record]], None],
+        stop: Callable[[BaseException], None],
+        *,
+        start: int | None = None,
+        partition: int = 0,
+    ) -> None:
+        self._settings = settings
+        self._tp = TopicPartition(topic, partition)
+        self._apply = apply
+        self._stop = stop
+        self._position = start
+        self._caught_up = asyncio.Event()
+
+    @property
+    def position(self) -> int:
+        """Offset behind the last record applied; 0 before the first contact."""
+        return self._position or 0
+
+    async def caught_up(self) -> None:
+        """Return when all that stood in the topic at first contact has been applied."""
+        await self._caught_up.wait()
+
+    async def run(self) -> None:
+        """Follow; returns only after `stop` was called. Broker errors are retried with backoff."""
+        backoff = FIRST_BACKOFF_SECONDS
+        while True:
+            before = self._position
+            try:
+                await self._follow()
+            except KafkaError as error:
+                backoff = FIRST_BACKOFF_SECONDS if self._position != before else backoff
+                _log.warning("following %s again in %.1f s: %r", self._tp.topic, backoff, error)
+            except Exception as error:  # never end silently  # noqa: BLE001
+                self._stop(error)
+                return
+            await asyncio.sleep(backoff)
+            backoff = min(2 * backoff, LAST_BACKOFF_SECONDS)
+
+    async def _follow(self) -> None:
+        consumer = AIOKafkaConsumer(
+            **client_options(self._settings),
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            check_crcs=False,
+        )
+        try:
+            await consumer.start()
+            await self._read(consumer)
+        finally:
+            await consumer.stop()
+
+    async def _read(self, consumer: Any) -> None:
+        tp = self._tp
+        if tp.partition not in (await consumer.partitions_for_topic(tp.topic) or ()):
+            self._caught_up.set()
+            raise KafkaError(f"{tp.topic} does not exist")
+        consumer.assign([tp])
+        [low], [end] = (await consumer.beginning_offsets([tp])).values(), (
+            await consumer.end_offsets([tp])
+        ).values()
+        consumer.seek(tp, self._begin(low, end))
+        while True:
+            try:
+                fetched = await consumer.getmany(tp, timeout_ms=500)
+            except OffsetOutOfRangeError:
+                return  # retention overtook us: `_begin` says so and goes on from what is left
+            for records in fetched.values():
+                self._apply(records)
+            self._position = await consumer.position(tp)
+            if self._position >= end:
+                self._caught_up.set()
+
+    def _begin(self, low: int, end: int) -> int:
+        at = low if self._position is None else self._position
+        where = f"{self._tp.topic}[{self._tp.partition}]@{at}"
+        if at > end:
+            raise SnapshotError(
+                f"{where} lies beyond the end of the topic ({end}): it was made anew. "
+                "Restart the worker to read it from its beginning."
+            )
+        if at < low:
+            _log.warning("%s is gone by retention: going on at %d", where, low)
+        return max(at, low)

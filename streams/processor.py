@@ -1,0 +1,247 @@
+"""The keyed processor: reads batches of a log, steps a machine, makes its effects durable."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from crm_online.errors import BrokerUnavailable, ConfigurationError
+from crm_online.log import Effects, Machine, Message, Record
+from crm_online.settings import Settings
+from streams import checkpoint
+from streams.finisher import Finisher
+from streams.producer import OutputProducer
+from streams.topics import SINGLE_PARTITION
+from streams.transport import Batch, Generation
+
+__all__ = ["Figures", "Processor"]
+
+# Faust gives a worker a minute to let go of its partitions before the group goes on without it.
+IDLE_SECONDS: Final = 50.0
+
+
+@dataclass(slots=True)
+class Figures:
+    """What a processor did since it was made.
+
+    Parameters
+    ----------
+    events, batches
+        Applied.
+    seconds
+        Spent in the machine.
+    stale
+        Batches dropped because a rebalance had overtaken them; their records are read again.
+    restored, restore_seconds
+        Records read back from the state topic, and the time it took.
+    """
+
+    events: int = 0
+    batches: int = 0
+    seconds: float = 0.0
+    stale: int = 0
+    restored: int = 0
+    restore_seconds: float = 0.0
+
+
+class Processor:
+    """Drives a machine over one topic, exactly once in effect.
+
+    Per batch: outputs delivered, then snapshots, then the partition's own record, then the
+    acknowledgement. What fails on the way ends the process, and the batch is read again.
+
+    Parameters
+    ----------
+    machine
+        Holds the state and decides everything.
+    producer
+        Writes; started and stopped by the caller.
+    settings
+        Of the whole program.
+    stop
+        Called with the reason where going on would be wrong; must end the process.
+    source, state
+        Nouns of the log and of the compacted topic.
+    after_restore
+        Awaited with the partitions just restored, before their first batch.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        producer: OutputProducer,
+        settings: Settings,
+        stop: Callable[[BaseException], None],
+        *,
+        source: str = "events",
+        state: str = "state",
+        after_restore: Callable[[frozenset[int]], Awaitable[None]] | None = None,
+    ) -> None:
+        self.figures: Final = Figures()
+        self.source: Final = settings.topic(source)
+        self.state: Final = settings.topic(state)
+        self._machine = machine
+        self._producer = producer
+        self._settings = settings
+        self._stop = stop
+        self._after_restore = after_restore
+        self._finisher = Finisher(self._deliver_state, settings.in_flight_batches, stop)
+        self._applying = asyncio.Lock()
+        self._taking = False
+        self._round = 0
+        self._generation = Generation(-1, "")
+        self._owned: set[int] = set()
+        self._starts: dict[int, int] = {}
+        self._applied: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
+        self._newest: dict[int, int] = {}
+
+    @property
+    def owned(self) -> frozenset[int]:
+        """Partitions whose state is held and whose batches are taken."""
+        return frozenset(self._owned) if self._taking else frozenset()
+
+    def newest(self, partition: int) -> int | None:
+        """Kafka timestamp of the last record applied, in milliseconds since 1970."""
+        return self._newest.get(partition)
+
+    def lag(self) -> int:
+        """Records of the partitions held that are known of and not applied."""
+        return sum(
+            max(end - self._applied.get(partition, 0), 0)
+            for partition, end in self._ends.items()
+            if partition in self._owned
+        )
+
+    async def run(self, stream: Any) -> None:
+        """Take the batches of a Faust stream for as long as it lasts: the body of an agent."""
+        async for event in stream.noack().events():
+            await self.take(event)
+
+    async def take(self, event: Any) -> None:
+        """Apply one event that carries a `Batch`; its acknowledgement follows its effects."""
+        try:
+            async with self._applying:
+                if self._taking and event.message.generation_id == self._generation.number:
+                    await self._apply(event.value)
+                    await self._finisher.acknowledge(event.value.partition, event.ack)
+                else:
+                    self.figures.stale += 1
+        except asyncio.CancelledError:
+            self._abandon()  # half a batch may be applied: nothing held can be kept
+            raise
+        except Exception as error:  # a bug, or a write that failed  # noqa: BLE001
+            self._abandon()
+            self._stop(error)
+
+    async def append(self, topic: str, partition: int, message: Message) -> None:
+        """Write one message to a topic, given by its noun, and return when it is delivered."""
+        await self._producer.deliver(self._settings.topic(topic), partition, [message])
+
+    async def idle(self) -> None:
+        """Take no further batch, and return when the effects of all taken are durable."""
+        self._taking = False
+        self._round += 1
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                async with self._applying:
+                    pass
+                await self._finisher.idle()
+        except TimeoutError:
+            self._abandon()
+            self._stop(
+                BrokerUnavailable(
+                    f"effects of {self.source} were not delivered within {IDLE_SECONDS:.0f} s of a "
+                    "rebalance: check the broker, or lower CRM_IN_FLIGHT_BATCHES"
+                )
+            )
+
+    async def restore(self, generation: Generation, partitions: frozenset[int]) -> None:
+        """Restore what is new; keep what was ours in the generation just before this one."""
+        current = self._round
+        kept = self._owned & partitions if self._follows(generation) else set()
+        for partition in self._owned - kept:
+            self._forget(partition)
+        self._owned, self._generation = kept, generation
+        try:
+            restored = await checkpoint.restore(
+                partitions - kept,
+                self._machine,
+                self._settings,
+                source=self.source,
+                state=self.state,
+                wanted=lambda: self._round == current,
+            )
+            await self._adopt(restored, partitions - kept)
+            self._taking = self._round == current
+        except Exception as error:  # whatever it is, no event may be applied  # noqa: BLE001
+            self._stop(error)
+
+    def resume_at(self) -> Mapping[int, int]:
+        """Partition to the offset right behind what is durably applied."""
+        progress = self._finisher.progress
+        return {p: max(self._starts[p], progress.get(p, -1) + 1) for p in self._owned}
+
+    def _follows(self, generation: Generation) -> bool:
+        before = self._generation
+        return generation == Generation(before.number + 1, before.member)
+
+    async def _adopt(
+        self, restored: checkpoint.Restored | None, partitions: frozenset[int]
+    ) -> None:
+        if restored is None:
+            for partition in partitions:
+                self._machine.forget(partition)
+            return
+        self.figures.restored += restored.records
+        self.figures.restore_seconds += restored.seconds
+        self._starts |= restored.starts
+        self._applied |= restored.starts
+        self._owned |= partitions
+        if self._after_restore is not None:
+            await self._after_restore(partitions)
+
+    def _abandon(self) -> None:
+        self._taking = False
+        self._generation = Generation(-1, "")
+
+    def _forget(self, partition: int) -> None:
+        self._machine.forget(partition)
+        self._finisher.forget(partition)
+        for each in (self._starts, self._applied, self._ends, self._newest):
+            each.pop(partition, None)
+
+    async def _apply(self, batch: Batch) -> None:
+        partition, records = batch.partition, batch.records
+        self._ends[partition] = batch.end
+        for effects in self._step(partition, records):
+            outputs = [
+                future
+                for noun, messages in effects.outputs.items()
+                for future in await self._producer.send(
+                    self._settings.topic(noun),
+                    0 if noun in SINGLE_PARTITION else partition,
+                    messages,
+                )
+            ]
+            await self._finisher.add(partition, effects, outputs)
+        self._applied[partition] = records[-1].offset + 1
+        self._newest[partition] = records[-1].timestamp
+        self.figures.events += len(records)
+        self.figures.batches += 1
+
+    def _step(self, partition: int, records: Any) -> Iterator[Effects]:
+        steps = self._machine.process(partition, records)
+        while True:
+            began = time.perf_counter()
+            effects = next(steps, None)
+            self.figures.seconds += time.perf_counter() - began
+            if effects is None:
+                return
+            yield effects
+
+    async def _deliver_state(self, partition: int, messages: Any) -> None:
+        await self._producer.deliver(self.state, partition, messages)
