@@ -10,6 +10,7 @@ learned, in stream order.
 from __future__ import annotations
 
 import csv
+import gc
 import gzip
 import sys
 import time
@@ -128,6 +129,8 @@ def measure(folder: Path, dataset: str) -> None:
     clicks, trained = read_clicks(folder, dataset)
     train, test = clicks[:trained], clicks[trained:]
     queries = queries_before(test)
+    gc.collect()
+    gc.freeze()
     model = NextItem(max_items=60_000)
     _, learning = timed(lambda: learn_in_batches(model, train))
     print(f"{dataset}: learn {learning / len(train) * 1e6:.1f} µs/interaction  {model.counters}")

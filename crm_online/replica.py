@@ -29,7 +29,9 @@ class Replica:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.model = NextItem(max_items=settings.max_items, max_sessions=settings.max_sessions)
+        self.model = NextItem(
+            settings.max_items, settings.max_sessions, settings.repurchase_share
+        )
         self.offset = -1
         self._marks: dict[int, tuple[int, int, int]] = {}
         self._published: list[tuple[int, int]] = []

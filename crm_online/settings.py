@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     partitions: Positive = Field(8, description="Partitions of crm.events and all keyed topics.")
     replication_factor: Positive = 1
     declare_topics: bool = Field(True, description="Create missing topics when a worker starts.")
+    idempotent_producer: bool = Field(
+        True, description="Off only for the embedded broker, which does not know it."
+    )
     retention_days: PositiveFloat = Field(30.0, description="Retention of topics that are deleted.")
 
     # Events

@@ -25,6 +25,8 @@ __all__ = ["Restored", "restore"]
 
 REPORT_SECONDS: Final = 5.0
 FETCH_BYTES: Final = 4 * 1024 * 1024
+# The broker answers a connection in order: a fetch that waits for records delays all else.
+FETCH_WAIT_MS: Final = 20
 
 _log = logging.getLogger(__name__)
 
@@ -110,6 +112,7 @@ async def _reader(settings: Settings) -> AsyncIterator[Any]:
         auto_offset_reset="earliest",
         check_crcs=False,
         max_partition_fetch_bytes=FETCH_BYTES,
+        fetch_max_wait_ms=FETCH_WAIT_MS,
     )
     try:
         await consumer.start()
@@ -128,13 +131,13 @@ class _Reading:
 
     async def run(self, wanted: Callable[[], bool]) -> int | None:
         reader = self._reader
-        present = await reader.partitions_for_topic(self._topic) if wanted() else None
-        every = [TopicPartition(self._topic, p) for p in self._restores if p in (present or ())]
-        if not every:
-            return 0 if wanted() else None
-        reader.assign(every)
-        await reader.seek_to_beginning(*every)
+        if self._topic not in await reader.topics():
+            return 0
+        every = [TopicPartition(self._topic, partition) for partition in self._restores]
         left = {tp: end for tp, end in (await reader.end_offsets(every)).items() if end > 0}
+        reader.assign(list(left))
+        if left:
+            await reader.seek_to_beginning(*left)
         while left and wanted():
             for tp, records in (await reader.getmany(*left, timeout_ms=500)).items():
                 self._restores[tp.partition].apply(records)
@@ -163,14 +166,12 @@ class _Reading:
 
 
 async def _check(reader: Any, source: str, state: str, starts: dict[int, int]) -> dict[int, int]:
-    present = await reader.partitions_for_topic(source) or set()
-    held = [TopicPartition(source, partition) for partition in starts if partition in present]
-    lows = await reader.beginning_offsets(held) if held else {}
-    ends = await reader.end_offsets(held) if held else {}
+    held = [TopicPartition(source, partition) for partition in starts]
+    lows, ends = await reader.beginning_offsets(held), await reader.end_offsets(held)
     found = {}
     for partition, start in starts.items():
         tp = TopicPartition(source, partition)
-        low, end = lows.get(tp, 0), ends.get(tp, 0)
+        low, end = lows[tp], ends[tp]
         where = f"{source}[{partition}]@{start}"
         if start > end:
             raise SnapshotError(

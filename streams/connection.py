@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ssl
-from typing import Any
+import tempfile
+from pathlib import Path
+from typing import Any, Final
 
 import faust
 from faust.types.auth import CredentialsT
@@ -15,12 +17,14 @@ __all__ = [
     "BATCH_SCHEME",
     "admin_options",
     "client_options",
-    "faust_broker",
-    "faust_credentials",
+    "faust_options",
     "tls_context",
 ]
 
-BATCH_SCHEME = "kafkabatch"
+BATCH_SCHEME: Final = "kafkabatch"
+# A restore may take long while nothing is polled; the heartbeat runs in a thread of its own.
+MAX_POLL_SECONDS: Final = 24 * 3600.0
+REQUEST_SECONDS: Final = 40.0
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:
@@ -99,19 +103,34 @@ def admin_options(settings: Settings) -> dict[str, Any]:
     return options
 
 
-def faust_broker(settings: Settings) -> list[str]:
-    """Return the broker addresses in the form a Faust app takes, by our batch transport."""
-    return [f"{BATCH_SCHEME}://{server}" for server in _servers(settings)]
-
-
-def faust_credentials(settings: Settings) -> CredentialsT | None:
-    """Return the credentials of a Faust app; ``None`` where the protocol is plain text.
+def faust_options(settings: Settings) -> dict[str, Any]:
+    """Return the options of a `streams.batches.BatchApp`: where Kafka is, and what Faust leaves be.
 
     Raises
     ------
     ConfigurationError
         Where SASL lacks a name or a password, or a TLS file is unusable.
     """
+    return {
+        "broker": [f"{BATCH_SCHEME}://{server}" for server in _servers(settings)],
+        "broker_credentials": _faust_credentials(settings),
+        "broker_session_timeout": settings.session_timeout_seconds,
+        "broker_heartbeat_interval": settings.session_timeout_seconds / 10.0,
+        "broker_request_timeout": max(REQUEST_SECONDS, settings.session_timeout_seconds),
+        "broker_max_poll_interval": MAX_POLL_SECONDS,
+        "broker_commit_interval": 1.0,
+        "broker_check_crcs": False,
+        "stream_wait_empty": False,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "web_enabled": False,
+        "web_tables_enabled": False,
+        "worker_redirect_stdouts": False,
+        "datadir": Path(tempfile.gettempdir()) / "crm-online-faust",
+    }
+
+
+def _faust_credentials(settings: Settings) -> CredentialsT | None:
     context = tls_context(settings)
     if settings.kafka_security_protocol.startswith("SASL"):
         name, password = _login(settings)

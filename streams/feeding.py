@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from aiokafka.partitioner import murmur2
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
+from crm_online.errors import BrokerUnavailable, ConfigurationError
 from crm_online.internal import tick
 from crm_online.log import Message
 from crm_online.simulation.replay import Barrier, Pace, RateLimit, Send, Step, Tick
+from streams.connection import admin_options
 from streams.producer import OutputProducer
-from streams.topics import partition_count
 from streams.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -110,11 +114,11 @@ async def feed(
     BrokerUnavailable
         Where the broker is away, or a barrier waits in vain for a worker.
     """
-    partitions = await partition_count(settings, "events")
+    partitions = await asyncio.to_thread(_count_partitions, settings)
     pace = pace or Pace(None, time.monotonic)
     rate = rate or RateLimit(None, time.monotonic)
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    async with OutputProducer(settings, lambda error: _fail(failed, error)) as producer:
+    async with _started(OutputProducer(settings, lambda error: _fail(failed, error), idempotent=settings.idempotent_producer)) as producer:
         feeder = Feeder(producer, settings, partitions)
         async with Watcher(settings, partitions) as watcher:
             work = asyncio.ensure_future(_run(steps, feeder, watcher, pace, rate, advance))
@@ -151,6 +155,29 @@ async def _run(
             await feeder.tick(step.at)
     await feeder.flush()
     advance(feeder.sent)
+
+
+def _count_partitions(settings: Settings) -> int:
+    """Ask the broker; one that makes topics at first use makes this one now."""
+    topic = settings.topic("events")
+    try:
+        found = AdminClient(admin_options(settings)).list_topics(topic, timeout=15.0).topics[topic]
+    except KafkaException as error:
+        raise BrokerUnavailable(
+            f"no broker answers at {settings.kafka}: start it, or correct CRM_KAFKA"
+        ) from error
+    if not found.partitions:
+        raise ConfigurationError(f"{topic} does not exist: run `crm-online topics`, or correct CRM_APP")
+    return len(found.partitions)
+
+
+@asynccontextmanager
+async def _started(producer: OutputProducer) -> AsyncIterator[OutputProducer]:
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
 
 
 def _fail(failed: asyncio.Future[None], error: BaseException) -> None:

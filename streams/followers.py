@@ -19,6 +19,7 @@ __all__ = ["Follower"]
 
 FIRST_BACKOFF_SECONDS: Final = 0.5
 LAST_BACKOFF_SECONDS: Final = 30.0
+ABSENT_SECONDS: Final = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class Follower:
             except KafkaError as error:
                 backoff = FIRST_BACKOFF_SECONDS if self._position != before else backoff
                 _log.warning("following %s again in %.1f s: %r", self._tp.topic, backoff, error)
-            except Exception as error:  # never end silently  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 - never end silently
                 self._stop(error)
                 return
             await asyncio.sleep(backoff)
@@ -99,13 +100,10 @@ class Follower:
 
     async def _read(self, consumer: Any) -> None:
         tp = self._tp
-        if tp.partition not in (await consumer.partitions_for_topic(tp.topic) or ()):
-            self._caught_up.set()
-            raise KafkaError(f"{tp.topic} does not exist")
+        await self._wait_for_topic(consumer)
         consumer.assign([tp])
-        [low], [end] = (await consumer.beginning_offsets([tp])).values(), (
-            await consumer.end_offsets([tp])
-        ).values()
+        low = (await consumer.beginning_offsets([tp]))[tp]
+        end = (await consumer.end_offsets([tp]))[tp]
         consumer.seek(tp, self._begin(low, end))
         while True:
             try:
@@ -114,9 +112,18 @@ class Follower:
                 return  # retention overtook us: `_begin` says so and goes on from what is left
             for records in fetched.values():
                 self._apply(records)
+                self._position = records[-1].offset + 1
+            # Compaction and control records leave offsets without a record.
             self._position = await consumer.position(tp)
             if self._position >= end:
                 self._caught_up.set()
+
+    async def _wait_for_topic(self, consumer: Any) -> None:
+        while self._tp.topic not in await consumer.topics():
+            if not self._caught_up.is_set():
+                _log.info("%s does not exist yet: waiting for it", self._tp.topic)
+                self._caught_up.set()
+            await asyncio.sleep(ABSENT_SECONDS)
 
     def _begin(self, low: int, end: int) -> int:
         at = low if self._position is None else self._position

@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from crm_online.errors import BrokerUnavailable, ConfigurationError
-from crm_online.log import Effects, Machine, Message, Record
+from crm_online.errors import BrokerUnavailable
+from crm_online.log import Effects, Machine, Message
 from crm_online.settings import Settings
 from streams import checkpoint
+from streams.batches import Batch, Generation
 from streams.finisher import Finisher
 from streams.producer import OutputProducer
 from streams.topics import SINGLE_PARTITION
-from streams.transport import Batch, Generation
 
 __all__ = ["Figures", "Processor"]
 
@@ -109,7 +109,7 @@ class Processor:
         return self._newest.get(partition)
 
     def lag(self) -> int:
-        """Records of the partitions held that are known of and not applied."""
+        """Return how many records of the partitions held are known of and not applied."""
         return sum(
             max(end - self._applied.get(partition, 0), 0)
             for partition, end in self._ends.items()
@@ -133,7 +133,7 @@ class Processor:
         except asyncio.CancelledError:
             self._abandon()  # half a batch may be applied: nothing held can be kept
             raise
-        except Exception as error:  # a bug, or a write that failed  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - a bug, or a write that failed
             self._abandon()
             self._stop(error)
 
@@ -177,7 +177,7 @@ class Processor:
             )
             await self._adopt(restored, partitions - kept)
             self._taking = self._round == current
-        except Exception as error:  # whatever it is, no event may be applied  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - whatever it is, no event may be applied
             self._stop(error)
 
     def resume_at(self) -> Mapping[int, int]:

@@ -120,10 +120,11 @@ class OutputProducer:
         create = self._running().create_batch
         batch = create()
         for key, value, headers in messages:
-            if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+            record = {"timestamp": None, "key": key, "value": value, "headers": list(headers)}
+            if batch.append(**record) is None:
                 yield batch, batch.size()
                 batch = create()
-                batch.append(timestamp=None, key=key, value=value, headers=headers)
+                batch.append(**record)
         batch.close()
         yield batch, batch.size()
 

@@ -1,133 +1,18 @@
-"""Faust transport that hands agents whole batches: one per partition and fetch.
-
-Faust spends some fifty microseconds on each message that an agent reads. Here a message is a
-`Batch` of up to ``max_batch`` records, so that price is paid once for all of them.
-"""
+"""Faust transport that hands agents whole batches: one per partition and fetch."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any
 
-import faust
-from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP, AppT, ConsumerMessage, Message
-from faust.types.topics import TopicT
+from faust.types import TP, ConsumerMessage, Message
 
-from crm_online.log import Record
-from streams.connection import BATCH_SCHEME
+from streams.batches import Batch, BatchApp, Owner
 
-__all__ = ["Batch", "BatchApp", "BatchSchema", "Consumer", "Generation", "Owner", "Transport"]
-
-BUFFERED_BATCHES: Final = 4
-
-
-class Generation(NamedTuple):
-    """One stable membership of a consumer group: its number, and who we are in it."""
-
-    number: int
-    member: str
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Consecutive records of one partition, as one fetch brought them.
-
-    Parameters
-    ----------
-    topic, partition
-        Where they were read.
-    records
-        In log order, never empty.
-    end
-        The partition's end offset as last heard from the broker.
-    """
-
-    topic: str
-    partition: int
-    records: Sequence[Record]
-    end: int
-
-
-class Owner(Protocol):
-    """Who processes the batches of a topic, and knows where to go on after a rebalance."""
-
-    async def idle(self) -> None:
-        """Take no further batch, and return when all that were taken are delivered."""
-
-    async def restore(self, generation: Generation, partitions: frozenset[int]) -> None:
-        """Get ready for these partitions: all that we own from this generation on."""
-
-    def resume_at(self) -> Mapping[int, int]:
-        """Partition to the offset to read from; for others the group's commit decides."""
-
-
-class BatchApp(faust.App):
-    """A Faust app some of whose topics arrive in batches.
-
-    Parameters
-    ----------
-    id
-        Name of the consumer group.
-    max_batch
-        Most records that a batch may hold.
-    stop
-        Called with the reason where the consumer cannot be positioned; ends the process.
-    options
-        As `faust.App` takes them.
-    """
-
-    def __init__(
-        self, id: str, *, max_batch: int, stop: Callable[[BaseException], None], **options: Any
-    ) -> None:
-        self.max_batch: Final = max_batch
-        self.stop_process: Final = stop
-        self.owners: Final[dict[str, Owner | None]] = {}
-        super().__init__(id, **options)
-        self.on_rebalance_complete.connect(self._restore_owners, weak=False)
-
-    def batch_topic(
-        self, name: str, owner: Owner | None = None, *, buffer: int = BUFFERED_BATCHES
-    ) -> TopicT[Batch]:
-        """Declare a topic whose agent gets `Batch` values.
-
-        Parameters
-        ----------
-        name
-            Of the topic.
-        owner
-            Who restores and positions it; without one the group's commits do.
-        buffer
-            Batches that wait for the agent before fetching pauses.
-        """
-        self.owners[name] = owner
-        return self.topic(name, schema=BatchSchema(), maxsize=buffer)
-
-    async def _restore_owners(self, *_: object, **__: object) -> None:
-        consumer: Any = self.consumer
-        generation = Generation(self.consumer_generation_id, consumer.member_id())
-        assigned = consumer.assignment()
-        for topic, owner in self.owners.items():
-            if owner is not None:
-                partitions = frozenset(tp.partition for tp in assigned if tp.topic == topic)
-                await owner.restore(generation, partitions)
-
-
-class BatchSchema(faust.Schema):
-    """Hands the batch through undecoded."""
-
-    def compile(self, app: AppT[Any], **_: Any) -> Any:
-        """Return the coroutine function that makes an event of a message."""
-
-        async def decode(message: Message, *, propagate: bool = False) -> Any:
-            del propagate
-            return app.create_event(None, message.value, None, message)
-
-        return decode
+__all__ = ["Consumer", "Transport"]
 
 
 class Fetched(dict[TP, list[Any]]):
@@ -176,7 +61,10 @@ class Consumer(driver.Consumer):
         coordinator = self._thread._ensure_consumer()._coordinator  # noqa: SLF001 - no other way
         return str(coordinator.member_id)
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
+    async def getmany(
+        self,
+        timeout: float,  # noqa: ASYNC109 - Faust's signature
+    ) -> AsyncIterator[tuple[TP, Message]]:
         """Fetch once; yield what came, batch topics first."""
         fetched, _ = await self._wait_next_records(timeout)
         if not isinstance(fetched, Fetched) or self.should_stop:
@@ -264,7 +152,7 @@ class Consumer(driver.Consumer):
         self._unacked_messages.clear()
         await super().on_partitions_revoked(revoked)
 
-    def _owners(self) -> Iterable[Owner]:
+    def _owners(self) -> list[Owner]:
         return [owner for owner in self.app.owners.values() if owner is not None]
 
     async def perform_seek(self) -> None:
@@ -277,7 +165,7 @@ class Consumer(driver.Consumer):
             async with asyncio.timeout(0.9 * self.app.conf.broker_request_timeout):
                 await super().perform_seek()
                 await self._seek_batches()
-        except Exception as error:  # Faust would go on from a wrong position  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - Faust would go on from a wrong position
             self.app.stop_process(error)
         else:
             self._positioned = True
@@ -303,6 +191,3 @@ class Transport(driver.Transport):
     """Faust's Kafka transport with our consumer; its addresses begin with ``kafkabatch://``."""
 
     Consumer = Consumer
-
-
-TRANSPORTS.aliases[BATCH_SCHEME] = "streams.transport:Transport"

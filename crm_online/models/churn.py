@@ -78,10 +78,14 @@ class FrozenChurn:
         n = len(rows)
         if self.base_rate is None or not self.calibrated:
             probability = None if self.base_rate is None else np.full(n, self.base_rate)
-            return ChurnScores(probability, False, np.empty((n, 0), np.intp), np.empty((n, 0)))
+            nothing = np.empty((n, 0))
+            return ChurnScores(
+                probability, calibrated=False, top=nothing.astype(np.intp), contributions=nothing
+            )
         probability = self.classifier.predict_many(rows)
         known = np.where(np.isfinite(probability), probability, self.base_rate)
-        return ChurnScores(known, True, *self.classifier.contributions_many(rows))
+        top, contributions = self.classifier.contributions_many(rows)
+        return ChurnScores(known, calibrated=True, top=top, contributions=contributions)
 
 
 class ChurnModel:
@@ -131,7 +135,7 @@ class ChurnModel:
         needed = self.min_outcomes if min_outcomes is None else min_outcomes
         return min(self.churned, self.active) >= needed
 
-    def learn_one(self, features: Mapping[str, float], churned: bool) -> None:
+    def learn_one(self, features: Mapping[str, float], churned: bool) -> None:  # noqa: FBT001 (River passes the label by place)
         """Learn one settled prediction.
 
         Parameters

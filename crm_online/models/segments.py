@@ -51,6 +51,8 @@ RFM_TABLE: Final = tuple(SEGMENTS.index(name) for row in _BY_RECENCY for name in
 
 QUANTILES: Final = (0.2, 0.4, 0.6, 0.8)
 MIN_OBSERVATIONS: Final = 100
+# Many customers share a count or a price: an edge a hair off it would tell equals apart.
+DECIMALS: Final = (4, 0, 2)
 
 # Until quantiles are known: half a year, a quarter, a month and a week of silence; the second,
 # third, fifth and ninth occasion; some money, and what a small, a usual, a large sum is in a shop.
@@ -93,7 +95,7 @@ class FrozenSegments:
             Days since the last activity, number of occasions, money in major units.
         """
         recency, frequency, money = self.scores_many(rfm).T
-        both = (frequency + money + 1) // 2
+        both = (frequency + money) // 2
         names: list[str] = _NAMES[5 * (recency - 1) + both - 1].tolist()
         return names
 
@@ -102,7 +104,7 @@ class RfmSegments(base.Clusterer):
     """RFM scores by streaming quintiles, and the published table that names the segments.
 
     Each of the three numbers scores 1 to 5 by the quintile it falls into; frequency and money
-    are averaged (halves go up), and the pair of scores names the segment. Where the published
+    are averaged (halves go down), and the pair of scores names the segment. Where the published
     ranges overlap, the commonest reading was chosen; no cell lies outside its segment's range.
 
     Parameters
@@ -162,9 +164,10 @@ class RfmSegments(base.Clusterer):
         """Return the four rising edges of recency (negative days), frequency and money."""
         if self.observed < self.min_observations:
             return DEFAULT_EDGES
-        # Four independent estimates may cross; scores need them in order.
-        found = [np.array([quantile.get() for quantile in row]) for row in self._quantiles]
-        recency, frequency, money = (np.maximum.accumulate(row).tolist() for row in found)
+        recency, frequency, money = (
+            _in_order([quantile.get() or 0.0 for quantile in quantiles], decimals)
+            for quantiles, decimals in zip(self._quantiles, DECIMALS, strict=True)
+        )
         return recency, frequency, money
 
     def freeze(self) -> FrozenSegments:
@@ -175,6 +178,12 @@ class RfmSegments(base.Clusterer):
 
 _NAMES: Final[NDArray[Any]] = np.array([SEGMENTS[number] for number in RFM_TABLE], dtype=object)
 _NAMES.setflags(write=False)
+
+
+def _in_order(edges: list[float], decimals: int) -> list[float]:
+    # Four independent estimates may cross; scores need them rising.
+    rising: list[float] = np.maximum.accumulate(np.round(edges, decimals)).tolist()
+    return rising
 
 
 def _taken(x: Rfm | Mapping[Any, Any]) -> Rfm:

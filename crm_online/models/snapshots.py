@@ -75,6 +75,11 @@ def pack(
     chunk_bytes
         Largest size of a chunk.
 
+    Raises
+    ------
+    SnapshotError
+        Where the model holds what readers would not let in.
+
     Examples
     --------
     >>> [message.key for message in pack("churn", 17, "a" * 20, b"key", chunk_bytes=32)]
@@ -83,6 +88,8 @@ def pack(
     if not name or "/" in name or not name.isprintable():
         raise ValueError("a model's name is printable and has no slash")
     packed = pickle.dumps(model, protocol=5)
+    # What no scorer would let in must fail here, at its writer, before it stops them all.
+    load(packed, f"{name}@{offset}")
     chunks = [packed[i : i + chunk_bytes] for i in range(0, len(packed), chunk_bytes)]
     messages = [Message(_chunk_key(name, offset, i), chunk) for i, chunk in enumerate(chunks)]
     body: dict[str, Any] = {

@@ -175,5 +175,6 @@ def _default_chance() -> base.Estimator:
 
 
 def _default_size() -> base.Estimator:
-    model = linear_model.LinearRegression(optim.AdaGrad(LEARNING_RATE))
+    # The running mean is the intercept: River's own swings by a quarter after every outlier.
+    model = linear_model.LinearRegression(optim.AdaGrad(LEARNING_RATE), intercept_lr=0.0)
     return preprocessing.StandardScaler() | model

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import collections
-import datetime
+import datetime as dt
 import functools
 import io
 import pickle
 import random
+import types
 from importlib.metadata import version as version_of
 from typing import Any, Final
-
-from river import base
 
 from crm_online.errors import SnapshotError
 
@@ -31,10 +30,10 @@ PLAIN: Final[dict[tuple[str, str], Any]] = {
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("collections", "defaultdict"): collections.defaultdict,
     ("collections", "deque"): collections.deque,
-    ("datetime", "date"): datetime.date,
-    ("datetime", "datetime"): datetime.datetime,
-    ("datetime", "timedelta"): datetime.timedelta,
-    ("datetime", "timezone"): datetime.timezone,
+    ("datetime", "date"): dt.date,
+    ("datetime", "datetime"): dt.datetime,
+    ("datetime", "timedelta"): dt.timedelta,
+    ("datetime", "timezone"): dt.timezone,
     ("functools", "partial"): functools.partial,
     ("random", "Random"): random.Random,
 }
@@ -51,8 +50,10 @@ NUMPY: Final = {
     ("numpy.core.numeric", "_frombuffer"),
 }
 
-# Static methods that River's regression trees hold on to.
+# Functions that River's estimators hold on to.
 RIVER_FUNCTIONS: Final = {
+    ("river._river_rust.vectordict", "euclidean_distance_tuple"),
+    ("river.naive_bayes.gaussian", "GaussianNB._make_gaussian"),
     ("river.tree.splitter.ebst_splitter", "EBSTNode._update_estimator_univariate"),
     ("river.tree.splitter.ebst_splitter", "EBSTNode._update_estimator_multivariate"),
 }
@@ -93,7 +94,7 @@ class _ModelUnpickler(pickle.Unpickler):
         if (module, name) in PLAIN:
             return PLAIN[module, name]
         if (module, name) == ("builtins", "getattr"):
-            return _method_of_random
+            return _bound_method
         if (module, name) in NUMPY or (module, name) in RIVER_FUNCTIONS:
             return super().find_class(module, name)
         if module.startswith(OWN) and not module.startswith(ACTING):
@@ -107,10 +108,10 @@ class _ModelUnpickler(pickle.Unpickler):
         )
 
 
-def _method_of_random(owner: object, name: str) -> Any:
-    """Stand in for ``getattr``: River's KMeans and others hold methods of their generator."""
-    if type(owner) is random.Random and not name.startswith("_"):
-        return getattr(owner, name)
-    if isinstance(owner, base.Base) and not name.startswith("_"):
-        return getattr(owner, name)
-    raise SnapshotError("the model holds a method that is not let in")
+def _bound_method(owner: object, name: str) -> Any:
+    """Stand in for ``getattr``: some models hold methods of themselves or of their generator."""
+    own = type(owner) is random.Random or type(owner).__module__.startswith(OWN)
+    found = getattr(owner, name, None) if own and not name.startswith("__") else None
+    if isinstance(found, types.MethodType | types.BuiltinMethodType) and found.__self__ is owner:
+        return found
+    raise SnapshotError("the model holds an attribute that is not let in")

@@ -108,7 +108,6 @@ class Engine:
     def session(self, customer: int, session: int) -> list[int]:
         """Return the item numbers of a session the index holds, oldest first."""
         index: Index = self.index
-        slot = find_slot(
-            hash_session(np.uint64(customer), session), index.session_keys, index.key_table
-        )
+        key = np.uint64(hash_session(np.uint64(customer), session))
+        slot = find_slot(key, index.session_keys, index.key_table)
         return [] if slot < 0 else [int(item) for item in index.sessions[slot] if item > 0]

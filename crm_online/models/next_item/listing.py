@@ -1,7 +1,5 @@
 """Kernels: from evidence to ranked lists, with reasons and fallbacks, for many queries at once."""
 
-# ruff: noqa: PLR0913, PLR0917 - kernels take bare arrays: a tuple of them costs at every call
-
 from __future__ import annotations
 
 import math

@@ -1,7 +1,5 @@
 """Kernels: the nearest sessions to an open one."""
 
-# ruff: noqa: PLR0913, PLR0917 - kernels take bare arrays: a tuple of them costs at every call
-
 from __future__ import annotations
 
 import numpy as np

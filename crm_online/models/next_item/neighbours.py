@@ -6,7 +6,7 @@ Garg et al., Sequence and time aware neighborhood for session-based recommendati
 SIGIR 2019. Kersbergen et al., Serenade (VMIS-kNN), SIGMOD 2022.
 """
 
-# ruff: noqa: PLR0913, PLR0917 - kernels take bare arrays: a tuple of them costs at every call
+# ruff: noqa: PLR0913 - kernels take bare arrays: a tuple of them costs at every call
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def _read_rings(index: Index, items: int) -> tuple[Int32, Int32, Int32]:
 def _count_within(sizes: Int32) -> Int64:
     """Count 0, 1, 2 … anew within each of some consecutive groups."""
     ends = np.cumsum(sizes, dtype=np.int64)
-    return np.arange(ends[-1], dtype=np.int64) - np.repeat(ends - sizes, sizes)
+    return np.arange(sizes.sum(), dtype=np.int64) - np.repeat(ends - sizes, sizes)
 
 
 def read_state(data: bytes) -> State:

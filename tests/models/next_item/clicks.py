@@ -1,4 +1,4 @@
-"""Interactions for next-item tests: builders, strategies, and the published formulas, spelled out."""
+"""Interactions for next-item tests: builders, strategies, and the formulas spelled out."""
 
 from __future__ import annotations
 

@@ -31,9 +31,7 @@ def test_a_saved_and_restored_model_equals_a_continuous_one(
     assert resumed.state_bytes() == straight.state_bytes()
     assert resumed.counters == straight.counters
     assert resumed.recommend_many(QUERIES, 10) == straight.recommend_many(QUERIES, 10)
-    assert [resumed.may_repurchase(i) for i in ITEMS] == [
-        straight.may_repurchase(i) for i in ITEMS
-    ]
+    assert [resumed.may_repurchase(i) for i in ITEMS] == [straight.may_repurchase(i) for i in ITEMS]
 
 
 @settings(deadline=None)
@@ -100,7 +98,8 @@ def test_the_first_customers_session_counts_once_the_item_entered() -> None:
 
 
 def test_the_least_recently_seen_item_leaves_first() -> None:
-    known = clicks(("a", "xyz"), ("b", "xyz"), ("c", "x"), ("d", "w"))
+    known = [click(who, item) for item in "xyz" for who in "ab"]
+    known += clicks(("c", "x"), ("d", "w"))
     model = make([*known, click("e", "w")], max_items=3)
     assert model.counters["items"] == 3
     assert model.counters["items_evicted"] == 1

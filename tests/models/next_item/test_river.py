@@ -17,14 +17,14 @@ def test_learn_one_equals_learn_many() -> None:
     stream = clicks(("a", "xyz"), ("b", "xyz"), ("c", "xy"))
     one = NextItem(max_items=50, max_sessions=32)
     for interaction in stream:
-        one.learn_one(interaction.customer, interaction.item, True, {"session": 1})
+        one.learn_one(interaction.customer, interaction.item, 1, {"session": 1})
     assert isinstance(one, Ranker)
     assert one.state_bytes() == make(stream).state_bytes()
 
 
 def test_no_reward_teaches_nothing() -> None:
     model = make([])
-    model.learn_one("a", "x", False)
+    model.learn_one("a", "x", 0)
     assert model.counters["interactions"] == 0
 
 

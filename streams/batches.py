@@ -1,0 +1,129 @@
+"""Faust apps whose agents read batches of records instead of single messages.
+
+Faust spends some fifty microseconds on each message that an agent reads. Here a message is a
+`Batch` of up to ``max_batch`` records, so that price is paid once for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Protocol
+
+import faust
+from faust.transport.drivers import TRANSPORTS
+from faust.types import AppT, Message
+from faust.types.topics import TopicT
+
+from crm_online.log import Record
+from streams.connection import BATCH_SCHEME
+
+__all__ = ["Batch", "BatchApp", "BatchSchema", "Generation", "Owner"]
+
+BUFFERED_BATCHES: Final = 4
+
+TRANSPORTS.aliases[BATCH_SCHEME] = "streams.transport:Transport"
+
+
+class Generation(NamedTuple):
+    """One stable membership of a consumer group: its number, and who we are in it."""
+
+    number: int
+    member: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Consecutive records of one partition, as one fetch brought them.
+
+    Parameters
+    ----------
+    topic, partition
+        Where they were read.
+    records
+        In log order, never empty.
+    end
+        The partition's end offset as last heard from the broker.
+    """
+
+    topic: str
+    partition: int
+    records: Sequence[Record]
+    end: int
+
+
+class Owner(Protocol):
+    """Who processes the batches of a topic, and knows where to go on after a rebalance."""
+
+    async def idle(self) -> None:
+        """Take no further batch, and return when all that were taken are delivered."""
+
+    async def restore(self, generation: Generation, partitions: frozenset[int]) -> None:
+        """Get ready for these partitions: all that we own from this generation on."""
+
+    def resume_at(self) -> Mapping[int, int]:
+        """Partition to the offset to read from; for others the group's commit decides."""
+
+
+class BatchApp(faust.App):
+    """A Faust app some of whose topics arrive in batches.
+
+    Parameters
+    ----------
+    group
+        Name of the consumer group, and of the app.
+    max_batch
+        Most records that a batch may hold.
+    stop
+        Called with the reason where the consumer cannot be positioned; ends the process.
+    options
+        As `faust.App` takes them.
+    """
+
+    def __init__(
+        self, group: str, *, max_batch: int, stop: Callable[[BaseException], None], **options: Any
+    ) -> None:
+        self.max_batch: Final = max_batch
+        self.stop_process: Final = stop
+        self.owners: Final[dict[str, Owner | None]] = {}
+        super().__init__(group, **options)
+        self.on_rebalance_complete.connect(self._restore_owners, weak=False)
+
+    def batch_topic(
+        self, name: str, owner: Owner | None = None, *, buffer: int = BUFFERED_BATCHES
+    ) -> TopicT:
+        """Declare a topic whose agent gets `Batch` values.
+
+        Parameters
+        ----------
+        name
+            Of the topic.
+        owner
+            Who restores and positions it; without one the group's commits do.
+        buffer
+            Batches that wait for the agent before fetching pauses.
+        """
+        self.owners[name] = owner
+        return self.topic(name, schema=BatchSchema(), maxsize=buffer)
+
+    async def _restore_owners(self, *_: object, **__: object) -> None:
+        consumer: Any = self.consumer
+        generation = Generation(self.consumer_generation_id, consumer.member_id())
+        assigned = consumer.assignment()
+        for topic, owner in self.owners.items():
+            if owner is not None:
+                partitions = frozenset(tp.partition for tp in assigned if tp.topic == topic)
+                await owner.restore(generation, partitions)
+
+
+class BatchSchema(faust.Schema[Any, Batch]):
+    """Hands the batch through undecoded."""
+
+    def compile(self, app: AppT, **_: Any) -> Any:
+        """Return the coroutine function that makes an event of a message."""
+
+        async def decode(message: Message, *, propagate: bool = False) -> Any:
+            del propagate
+            return app.create_event(None, message.value, None, message)
+
+        return decode

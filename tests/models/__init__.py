@@ -1,0 +1,1 @@
+"""Models: what they learn, what they promise."""
