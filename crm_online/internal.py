@@ -64,7 +64,8 @@ def read_tick(record: Record, key: bytes) -> float:
     value = record.value or b""
     if not verify(key, headers.get("ce_signature", b""), TICK_TYPE, value):
         raise EventRejected(
-            "unsigned-internal-record", "an internal record carries no valid signature (CRM_SIGNING_KEY)"
+            "unsigned-internal-record",
+            "an internal record carries no valid signature (CRM_SIGNING_KEY)",
         )
     try:
         read = _decode(value)

@@ -10,7 +10,8 @@ import msgspec
 from crm_online.errors import SnapshotError
 from crm_online.log import Message, Record
 from crm_online.models.active import new_models
-from crm_online.models.snapshots import ModelSnapshot, pack, tombstones
+from crm_online.models.editions import Editions
+from crm_online.models.snapshots import ModelSnapshot
 from crm_online.monitoring.quality import Quality
 from crm_online.replica import Replica
 from crm_online.scores import NextItemOutcome, Opened, Outcome, Settled, Source
@@ -33,6 +34,8 @@ class Slot:
         Anything that pickles through the allow-list of snapshots.
     learn
         Teaches the model one outcome; tells whether it changed.
+    key
+        Signs the snapshots.
     heartbeat
         Publish also when nothing changed: readers see by it how far the learner has come.
     """
@@ -42,15 +45,16 @@ class Slot:
         name: str,
         model: Any,
         learn: Callable[[Any, Outcome], bool],
+        key: bytes,
         *,
         heartbeat: bool = False,
     ) -> None:
         self.name = name
         self.model = model
         self.offset = -1
-        self.published: list[tuple[int, int]] = []
         self.changed = False
-        self.heartbeat = heartbeat
+        self._heartbeat = heartbeat
+        self._editions = Editions(name, key)
         self._learn = learn
         self._marks: dict[tuple[int, bool], Mark] = {}
 
@@ -59,7 +63,7 @@ class Slot:
         if offset <= self.offset:
             return
         self.offset = offset
-        self.changed |= self.heartbeat
+        self.changed |= self._heartbeat
         touch = isinstance(outcome, NextItemOutcome)
         lane, mark = (outcome.source.partition, touch), _mark(outcome.customer_id, outcome.source)
         if mark <= self._marks.get(lane, (-1, -1, -1, 0.0, "", 0)):
@@ -70,6 +74,11 @@ class Slot:
     def snapshot(self) -> tuple[Any, dict[tuple[int, bool], Mark]]:
         """Return what a snapshot holds: the model and its marks."""
         return self.model, self._marks
+
+    def publish(self) -> list[Message]:
+        """Return the messages of a signed snapshot as of now."""
+        self.changed = False
+        return self._editions.publish(self.offset, self.snapshot())
 
     def restore(self, snapshot: ModelSnapshot) -> None:
         """Go on from a snapshot."""
@@ -96,12 +105,12 @@ class Learner:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._key = settings.signing_key.get_secret_value().encode()
+        key = settings.signing_key.get_secret_value().encode()
         models = new_models(settings)
         self.slots: dict[str, Slot] = {
-            name: Slot(name, model, _LESSONS[name]) for name, model in models.items()
+            name: Slot(name, model, _LESSONS[name], key) for name, model in models.items()
         }
-        self.slots["quality"] = Slot("quality", Quality(), _learn_quality, heartbeat=True)
+        self.slots["quality"] = Slot("quality", Quality(), _learn_quality, key, heartbeat=True)
         self.replica = Replica(settings)
 
     @property
@@ -149,31 +158,23 @@ class Learner:
         messages = []
         for slot in self.slots.values():
             if slot.changed:
-                messages += self._snapshot(slot)
-                slot.changed = False
+                messages += slot.publish()
         return messages
 
     def publish_next_item(self) -> list[Message]:
         """Return a signed snapshot of the session index, for scorers that start."""
-        return self.replica.publish(self._key)
-
-    def _snapshot(self, slot: Slot) -> list[Message]:
-        messages = pack(slot.name, slot.offset, slot.snapshot(), self._key)
-        slot.published.append((slot.offset, len(messages) - 1))
-        while len(slot.published) > 2:
-            offset, chunks = slot.published.pop(0)
-            messages += tombstones(slot.name, offset, chunks)
-        return messages
+        return self.replica.publish()
 
 
 def _read(record: Record) -> Outcome:
     try:
-        return _decode(record.value or b"")
+        outcome: Outcome = _decode(record.value or b"")
     except msgspec.MsgspecError as error:
         raise SnapshotError(
             f"the outcome at offset {record.offset} is none that this version reads; "
             "check CRM_APP, or start the newer crm-online"
         ) from error
+    return outcome
 
 
 def _mark(customer: str, source: Source) -> Mark:

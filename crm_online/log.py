@@ -15,15 +15,24 @@ class Record(Protocol):
     """What the core asks of one consumed record; aiokafka's ``ConsumerRecord`` fits."""
 
     @property
-    def offset(self) -> int: ...
+    def offset(self) -> int:
+        """Position in its partition."""
+
     @property
-    def timestamp(self) -> int: ...
+    def timestamp(self) -> int:
+        """Kafka timestamp, milliseconds since 1970."""
+
     @property
-    def key(self) -> bytes | None: ...
+    def key(self) -> bytes | None:
+        """Customer id, or a reserved key that begins with a zero byte."""
+
     @property
-    def value(self) -> bytes | None: ...
+    def value(self) -> bytes | None:
+        """Content; ``None`` is a tombstone."""
+
     @property
-    def headers(self) -> Sequence[Header]: ...
+    def headers(self) -> Sequence[Header]:
+        """Names and values, in order."""
 
 
 class LogRecord(NamedTuple):

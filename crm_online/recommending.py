@@ -9,7 +9,7 @@ from crm_online.models.next_item.ranker import Candidate, Query
 from crm_online.replica import Replica
 from crm_online.scores import ItemReason, RecommendedItem
 from crm_online.settings import Settings
-from crm_online.stepping import Moment, Stepped
+from crm_online.slices import Moment, Slice
 
 __all__ = ["Offer", "Recommender"]
 
@@ -38,8 +38,8 @@ class Recommender:
         self._repurchase = settings.repurchase
         self._replica = replica
 
-    def recommend(self, batch: Stepped) -> list[Offer]:
-        """Make one list per customer whose session moved in this batch, and remember it in the state.
+    def recommend(self, batch: Slice) -> list[Offer]:
+        """Make a list for every customer whose session moved; their states remember it.
 
         Parameters
         ----------
@@ -62,7 +62,9 @@ class Recommender:
             state.offered_session = state.session
             state.offered_model = self._replica.offset
             if found:
-                offers.append(Offer(moment, [_item(c) for c in found], f"next_item@{self._replica.offset}"))
+                offers.append(
+                    Offer(moment, [_item(c) for c in found], f"next_item@{self._replica.offset}")
+                )
         return offers
 
     def _ask(self, moment: Moment, state: CustomerState) -> Query:
@@ -87,7 +89,11 @@ def _item(candidate: Candidate) -> RecommendedItem:
 def _text(source: str, because: list[str]) -> str:
     items = ", ".join(because)
     if source == "session-neighbours":
-        return f"chosen in sessions like this one, with {items}" if items else "chosen in sessions like this one"
+        return (
+            f"chosen in sessions like this one, with {items}"
+            if items
+            else "chosen in sessions like this one"
+        )
     if source == "covisitation":
         return f"often chosen together with {items}" if items else "often chosen together"
     return "popular right now"

@@ -9,8 +9,9 @@ import msgspec
 
 from crm_online.errors import SnapshotError
 from crm_online.log import Message, Record
+from crm_online.models.editions import Editions
 from crm_online.models.next_item.ranker import NextItem
-from crm_online.models.snapshots import ModelSnapshot, pack, tombstones
+from crm_online.models.snapshots import ModelSnapshot
 from crm_online.scores import Interaction, InteractionBatch
 from crm_online.settings import Settings
 
@@ -29,12 +30,10 @@ class Replica:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.model = NextItem(
-            settings.max_items, settings.max_sessions, settings.repurchase_share
-        )
+        self.model = NextItem(settings.max_items, settings.max_sessions, settings.repurchase_share)
         self.offset = -1
         self._marks: dict[int, tuple[int, int, int]] = {}
-        self._published: list[tuple[int, int]] = []
+        self._editions = Editions("next_item", settings.signing_key.get_secret_value().encode())
 
     def apply(self, records: Sequence[Record]) -> None:
         """Learn the interactions of a batch of records, each once."""
@@ -60,16 +59,11 @@ class Replica:
             self._marks[batch.partition] = (batch.epoch, fresh[-1].offset, fresh[-1].index)
         return fresh
 
-    def publish(self, key: bytes) -> list[Message]:
+    def publish(self) -> list[Message]:
         """Return the signed snapshot of the whole model, or nothing where none was made since."""
-        if self.offset < 0 or (self._published and self._published[-1][0] == self.offset):
+        if self.offset <= self._editions.newest:
             return []
-        messages = pack("next_item", self.offset, (self.model.state_bytes(), self._marks), key)
-        self._published.append((self.offset, len(messages) - 1))
-        while len(self._published) > 2:
-            offset, chunks = self._published.pop(0)
-            messages += tombstones("next_item", offset, chunks)
-        return messages
+        return self._editions.publish(self.offset, (self.model.state_bytes(), self._marks))
 
     def load(self, snapshot: ModelSnapshot) -> None:
         """Take a whole snapshot; interactions up to its offset are then passed over."""

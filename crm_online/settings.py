@@ -87,9 +87,11 @@ class Settings(BaseSettings):
     # Topics
     partitions: Positive = Field(8, description="Partitions of crm.events and all keyed topics.")
     replication_factor: Positive = 1
-    declare_topics: bool = Field(True, description="Create missing topics when a worker starts.")
+    declare_topics: bool = Field(
+        default=True, description="Create missing topics when a worker starts."
+    )
     idempotent_producer: bool = Field(
-        True, description="Off only for the embedded broker, which does not know it."
+        default=True, description="Off only for the embedded broker, which does not know it."
     )
     retention_days: PositiveFloat = Field(30.0, description="Retention of topics that are deleted.")
 
@@ -103,7 +105,9 @@ class Settings(BaseSettings):
     session_gap_minutes: PositiveFloat = 30.0
     horizon_days: PositiveFloat = Field(30.0, description="How far ahead churn and value look.")
     prediction_interval_days: PositiveFloat = 7.0
-    active_days: PositiveFloat = Field(180.0, description="Predictions open this long after activity.")
+    active_days: PositiveFloat = Field(
+        180.0, description="Predictions open this long after activity."
+    )
     churn_on: Literal["activity", "order"] = "activity"
     state_ttl_days: PositiveFloat = 400.0
     activity_kinds: tuple[str, ...] | None = Field(
@@ -160,7 +164,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags, then environment, then the file that ``CRM_SETTINGS_FILE`` names."""
+        """Rank the sources: flags, environment, then the file of ``CRM_SETTINGS_FILE``."""
+        del dotenv_settings, file_secret_settings  # not ours
         file = os.environ.get(SETTINGS_FILE)
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
 

@@ -9,12 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-import msgspec
-
 from crm_online.customers.dedupe import is_duplicate
-from crm_online.customers.features import Facts, facts
 from crm_online.customers.partition import Partition
-from crm_online.customers.state import DAY, CustomerState, Prediction, Rules, apply_event
+from crm_online.customers.state import DAY, CustomerState, Rules, apply_event
 from crm_online.errors import EventRejected
 from crm_online.events import (
     ACTIVITY,
@@ -26,72 +23,13 @@ from crm_online.events import (
     parse_event,
 )
 from crm_online.internal import INTERNAL_TYPES, read_tick
-from crm_online.labels import Schedule, Settlement, fire, next_due, wake
+from crm_online.labels import Schedule, fire, next_due, wake
 from crm_online.log import Record
 from crm_online.scores import Interaction, Source
 from crm_online.settings import Settings
+from crm_online.slices import Moment, Slice, Touch
 
-__all__ = ["Moment", "Stepped", "Stepper", "Touch"]
-
-
-class Moment(msgspec.Struct, gc=False):
-    """A customer at one record of the log: what a score is made of, beside its features."""
-
-    customer: str
-    at: float
-    cause: str
-    source: Source
-    message_id: str
-    orders: int
-    spend: int
-    refunds: int
-    last_activity: float
-
-
-class Touch(msgspec.Struct, gc=False):
-    """The item a customer touched next, beside the list that stood before it."""
-
-    customer: str
-    at: float
-    source: Source
-    session: int
-    item: str
-    offered: tuple[str, ...]
-    model: int
-
-
-class Stepped:
-    """What one slice of a batch came to, in log order; row i of `rows` belongs to moment i."""
-
-    def __init__(self, partition: Partition, as_of: int) -> None:
-        self.partition = partition
-        self.as_of = as_of
-        self.events = 0
-        self.live: dict[str, CustomerState] = {}
-        self.rows: list[Facts] = []
-        self.moments: list[Moment] = []
-        self.opened: list[tuple[int, Prediction]] = []
-        self.settled: list[tuple[Moment, Settlement]] = []
-        self.interactions: list[Interaction] = []
-        self.touches: list[Touch] = []
-        self.wanted: dict[str, Moment] = {}
-        self.rejected: list[tuple[Record, EventRejected]] = []
-        self.ticks: list[tuple[Record, float]] = []
-        self.expired: dict[str, float] = {}
-        self.fired = 0
-
-    def state(self, customer: str) -> CustomerState | None:
-        """Return the customer as of this record, or ``None`` for an unknown one."""
-        found = self.live.get(customer)
-        if found is None and customer not in self.expired:
-            found = self.partition.store.load(customer)
-        return found
-
-    def add_moment(self, state: CustomerState, moment: Moment) -> int:
-        """Keep what a score at this moment needs; returns its row."""
-        self.rows.append(facts(state, max(moment.at, state.last_seen)))
-        self.moments.append(moment)
-        return len(self.rows) - 1
+__all__ = ["Stepper"]
 
 
 class Stepper:
@@ -117,13 +55,13 @@ class Stepper:
         self._lateness: Final = settings.allowed_lateness_days * DAY
         self._key: Final = settings.signing_key.get_secret_value().encode()
 
-    def step(self, partition: Partition, records: Sequence[Record]) -> Iterator[Stepped]:
+    def step(self, partition: Partition, records: Sequence[Record]) -> Iterator[Slice]:
         """Apply a batch in order, in slices of bounded numbers of timers.
 
         A slice that ends in the middle of a record holds only timers that it released; its
         ``as_of`` is the record before. The caller stores a slice before it asks for the next.
         """
-        batch = Stepped(partition, partition.progress.as_of)
+        batch = Slice(partition, partition.progress.as_of)
         for record in records:
             if record.offset <= partition.progress.as_of:
                 continue
@@ -132,20 +70,19 @@ class Stepper:
                 at = read if isinstance(read, float) else read.at
                 while self._release(batch, record, max(at, partition.progress.watermark)):
                     yield batch
-                    batch = Stepped(partition, batch.as_of)
+                    batch = Slice(partition, batch.as_of)
                 self._apply(batch, record, read)
             batch.events += 1
             batch.as_of = partition.progress.as_of = record.offset
         yield batch
 
-    def _read(self, batch: Stepped, record: Record) -> CustomerEvent | float | None:
+    def _read(self, batch: Slice, record: Record) -> CustomerEvent | float | None:
         """Decode one record: an event, the time of a tick, or nothing for a dead letter."""
         settings = self._settings
         try:
             if record.headers and dict(record.headers).get("ce_type") in INTERNAL_TYPES:
                 return read_tick(record, self._key)
-            if record.key is not None and record.key[:1] == b"\0":
-                raise EventRejected("reserved-key", "keys that begin with a zero byte are internal")
+            _refuse_reserved(record.key)
             return parse_event(
                 record.value or b"",
                 record.timestamp / 1000.0,
@@ -157,7 +94,7 @@ class Stepper:
             batch.partition.progress.rejected += 1
             return None
 
-    def _release(self, batch: Stepped, record: Record, watermark: float) -> bool:
+    def _release(self, batch: Slice, record: Record, watermark: float) -> bool:
         """Fire every timer that the watermark is strictly past, in the order (due, customer).
 
         Returns whether the slice is full while timers may be left.
@@ -183,14 +120,14 @@ class Stepper:
         return batch.fired >= self._settings.max_batch
 
     def _fire(
-        self, batch: Stepped, customer: str, state: CustomerState, record: Record, watermark: float
+        self, batch: Slice, customer: str, state: CustomerState, record: Record, watermark: float
     ) -> None:
         due, progress = state.next_due, batch.partition.progress
         fired = fire(state, watermark, self._schedule)
         state.as_of = 2.0 * record.offset
         batch.fired += 1
         source = Source(progress.epoch, batch.partition.number, record.offset, 0, due)
-        moment = _moment(customer, due, "timer", source, "", state)
+        moment = Moment.of(state, customer, due, "timer", source)
         batch.settled.extend((moment, settlement) for settlement in fired.settled)
         if fired.expired:
             batch.live.pop(customer, None)
@@ -201,7 +138,7 @@ class Stepper:
         if fired.opened is not None:
             batch.opened.append((batch.add_moment(state, moment), fired.opened))
 
-    def _apply(self, batch: Stepped, record: Record, read: CustomerEvent | float) -> None:
+    def _apply(self, batch: Slice, record: Record, read: CustomerEvent | float) -> None:
         progress = batch.partition.progress
         if isinstance(read, float):
             progress.watermark = max(progress.watermark, read)
@@ -234,7 +171,7 @@ class Stepper:
         self._reschedule(batch.partition, read.customer, state)
 
     def _apply_event(
-        self, batch: Stepped, record: Record, event: CustomerEvent, state: CustomerState
+        self, batch: Slice, record: Record, event: CustomerEvent, state: CustomerState
     ) -> None:
         progress = batch.partition.progress
         source = Source(progress.epoch, batch.partition.number, record.offset)
@@ -244,7 +181,7 @@ class Stepper:
             self._settle_touch(batch, event, state, source)
         apply_event(state, event, self._rules)
         wake(state, self._schedule)
-        moment = _moment(event.customer, event.at, "event", source, event.message_id, state)
+        moment = Moment.of(state, event.customer, event.at, "event", source, event.message_id)
         batch.add_moment(state, moment)
         if touches:
             batch.interactions.extend(_interactions(event, record.offset, state.session, known))
@@ -252,15 +189,23 @@ class Stepper:
             batch.wanted[event.customer] = moment
 
     def _settle_touch(
-        self, batch: Stepped, event: CustomerEvent, state: CustomerState, source: Source
+        self, batch: Slice, event: CustomerEvent, state: CustomerState, source: Source
     ) -> None:
-        """The outcome of a list is the first item touched after it in the same session."""
+        """Settle a list by the first item touched after it in the same session."""
         offered, state.offered = state.offered, ()
         same = state.offered_session == state.session and state.session_items > 0
         if offered and same and 0.0 <= event.at - state.last_touch < self._rules.session_gap:
             item = event.items[0].product_id
             batch.touches.append(
-                Touch(event.customer, event.at, source, state.session, item, offered, state.offered_model)
+                Touch(
+                    event.customer,
+                    event.at,
+                    source,
+                    state.session,
+                    item,
+                    offered,
+                    state.offered_model,
+                )
             )
 
     def _reschedule(self, partition: Partition, customer: str, state: CustomerState) -> None:
@@ -270,20 +215,9 @@ class Stepper:
         state.next_due = due
 
 
-def _moment(
-    customer: str, at: float, cause: str, source: Source, message_id: str, state: CustomerState
-) -> Moment:
-    return Moment(
-        customer,
-        at,
-        cause,
-        source,
-        message_id,
-        state.orders,
-        state.spend,
-        state.refunds,
-        state.last_activity,
-    )
+def _refuse_reserved(key: bytes | None) -> None:
+    if key is not None and key[:1] == b"\0":
+        raise EventRejected("reserved-key", "keys that begin with a zero byte are internal")
 
 
 def _interactions(

@@ -6,12 +6,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from streams.agents import CacheRole, LearnOwner, LearnRole, ScoreRole, Stop
-from streams.connection import faust_options
 from streams.batches import BatchApp
+from streams.connection import faust_options
+from streams.roles.cache import CacheRole
+from streams.roles.learn import LearnOwner, LearnRole
+from streams.roles.score import ScoreRole
+from streams.roles.tasks import Stop
 
 if TYPE_CHECKING:
     from crm_online.settings import Settings
@@ -39,6 +43,7 @@ class RoleApp(BatchApp):
 
     def __init__(self, name: str, role: Role, settings: Settings, stop: Stop) -> None:
         self.role = role
+        self.companions: list[RoleApp] = []
         super().__init__(
             f"{settings.app}-{name}",
             max_batch=settings.max_batch,
@@ -47,9 +52,11 @@ class RoleApp(BatchApp):
         )
 
     async def on_start(self) -> None:
-        """Open the role: the consumer starts only after it."""
+        """Open the role, and start the apps that live with this one: the consumer comes after."""
         await super().on_start()
         await self.role.open()
+        for companion in self.companions:
+            await self.add_runtime_dependency(companion)
 
     async def on_shutdown(self) -> None:
         """Close the role: the consumer has stopped before it."""
@@ -127,9 +134,7 @@ ROLES: Final[dict[str, Callable[[Settings, Stop], RoleApp]]] = {
 
 def _end_process(error: BaseException) -> None:
     """End at once: nothing may be flushed or committed behind a failure."""
-    import sys  # noqa: PLC0415
-
-    sys.stderr.write(f"crm-online: {error or type(error).__name__}\n")
+    sys.stderr.write(f"crm-online: {str(error) or type(error).__name__}\n")
     sys.stderr.flush()
     os._exit(EXIT_FAILED)
 
@@ -142,7 +147,6 @@ def __getattr__(name: str) -> object:
         settings = load()
         first, *others = ROLES if name == "app" else [name]
         made = make_app(first, settings, _end_process)
-        for other in others:
-            made.service(make_app(other, settings, _end_process))
+        made.companions = [make_app(other, settings, _end_process) for other in others]
         return made
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

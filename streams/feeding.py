@@ -118,7 +118,11 @@ async def feed(
     pace = pace or Pace(None, time.monotonic)
     rate = rate or RateLimit(None, time.monotonic)
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    async with _started(OutputProducer(settings, lambda error: _fail(failed, error), idempotent=settings.idempotent_producer)) as producer:
+    async with _started(
+        OutputProducer(
+            settings, lambda error: _fail(failed, error), idempotent=settings.idempotent_producer
+        )
+    ) as producer:
         feeder = Feeder(producer, settings, partitions)
         async with Watcher(settings, partitions) as watcher:
             work = asyncio.ensure_future(_run(steps, feeder, watcher, pace, rate, advance))
@@ -167,7 +171,9 @@ def _count_partitions(settings: Settings) -> int:
             f"no broker answers at {settings.kafka}: start it, or correct CRM_KAFKA"
         ) from error
     if not found.partitions:
-        raise ConfigurationError(f"{topic} does not exist: run `crm-online topics`, or correct CRM_APP")
+        raise ConfigurationError(
+            f"{topic} does not exist: run `crm-online topics`, or correct CRM_APP"
+        )
     return len(found.partitions)
 
 

@@ -119,12 +119,12 @@ class OutputProducer:
     def _pack(self, messages: Sequence[Message]) -> Iterator[tuple[Any, int]]:
         create = self._running().create_batch
         batch = create()
-        for key, value, headers in messages:
-            record = {"timestamp": None, "key": key, "value": value, "headers": list(headers)}
-            if batch.append(**record) is None:
+        for key, value, given in messages:
+            headers = list(given)  # aiokafka's compiled builder takes nothing else
+            if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
                 yield batch, batch.size()
                 batch = create()
-                batch.append(**record)
+                batch.append(timestamp=None, key=key, value=value, headers=headers)
         batch.close()
         yield batch, batch.size()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -51,7 +51,7 @@ class Watcher:
         self._first_outcome = 0
         self._consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False)
 
-    async def __aenter__(self) -> Watcher:
+    async def __aenter__(self) -> Self:
         """Begin at the present end of the topics."""
         await self._consumer.start()
         self._consumer.assign([*self._state, self._models])
@@ -79,7 +79,9 @@ class Watcher:
         """
         ends = await self._consumer.end_offsets(self._events)
         sent = {place.partition: end for place, end in ends.items() if end > self._begun[place]}
-        await self._wait(lambda: all(self._applied[p] >= end - 1 for p, end in sent.items()), "score")
+        await self._wait(
+            lambda: all(self._applied[p] >= end - 1 for p, end in sent.items()), "score"
+        )
 
     async def wait_learned(self) -> None:
         """Wait until the learner has published what it learned from all outcomes so far.
@@ -101,8 +103,8 @@ class Watcher:
                 deadline = loop.time() + self._stall_seconds
             elif loop.time() > deadline:
                 raise BrokerUnavailable(
-                    f"no worker with role {role} made progress for {self._stall_seconds:.0f} s; start "
-                    "`crm-online worker`, or send without waiting by --max-ahead none"
+                    f"no worker with role {role} made progress for {self._stall_seconds:.0f} s; "
+                    "start `crm-online worker`, or send without waiting by --max-ahead none"
                 )
 
     async def _read(self) -> bool:

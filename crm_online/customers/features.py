@@ -37,6 +37,7 @@ FEATURES: Final = (
     "refund_share",
 )
 USUAL_GAP_DAYS: Final = 30.0
+ONE_GAP: Final = 2.0  # occasions; a spread takes more
 
 TEXTS: Final = {
     "recency": "last active {:.0f} days ago",
@@ -109,7 +110,9 @@ def features_many(rows: Sequence[Facts]) -> tuple[Rows, Rows]:
     """
     taken = np.array(rows, dtype=np.float64).T
     at, origin, last, n, gap, gap_m2, last_gap = taken[:7]
-    spend, last_total, basket, activity_30, activity_90, orders, spend_90, refunds, active = taken[7:]
+    spend, last_total, basket, activity_30, activity_90, orders, spend_90, refunds, active = taken[
+        7:
+    ]
     age = np.maximum(at - origin, 0.0) / DAY
     silent = np.maximum(at - np.where(n > 0, last, active), 0.0) / DAY
     has_gap = gap > 0.0
@@ -133,7 +136,7 @@ def features_many(rows: Sequence[Facts]) -> tuple[Rows, Rows]:
     )
     columns = (
         *logged,
-        np.where(has_gap & (n > 2.0), spread, 0.0),
+        np.where(has_gap & (n > ONE_GAP), spread, 0.0),
         np.log((n + 1.0) / (age + 7.0)),
         single,
         1.0 / (1.0 + silent / usual),
@@ -175,5 +178,5 @@ def describe(feature: str, value: float) -> str:
     """
     text = TEXTS[feature]
     if "|" in text:
-        return text.split("|")[value > 0.5]
+        return text.split("|")[round(value)]
     return text.format(value)

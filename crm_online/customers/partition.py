@@ -133,8 +133,8 @@ class PartitionRestore:
         read = _decode(value)
         if read.version > PROGRESS_VERSION:
             raise SnapshotError(
-                f"the state topic was written by a newer crm-online (progress version {read.version}); "
-                "start the newer version, or `crm-online reset`"
+                f"the state topic was written by a newer crm-online (progress version "
+                f"{read.version}); start the newer version, or `crm-online reset`"
             )
         kept = self._partition.progress
         if (read.epoch, read.as_of) >= (kept.epoch, kept.as_of):

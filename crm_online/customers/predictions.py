@@ -25,9 +25,7 @@ def prediction_id(customer: str, opened: float) -> str:
     return blake2b(f"{opened!r}|{customer}".encode(), digest_size=12).hexdigest()
 
 
-def pack_numbers(
-    features: NDArray[np.float64], churn: float | None, value: float | None
-) -> bytes:
+def pack_numbers(features: NDArray[np.float64], churn: float | None, value: float | None) -> bytes:
     """Pack the features and the two numbers predicted as float32; no number is NaN.
 
     Parameters

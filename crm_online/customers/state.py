@@ -132,13 +132,7 @@ def apply_event(state: CustomerState, event: CustomerEvent, rules: Rules) -> Non
     if not state.first_seen:
         state.first_seen = state.last_seen = event.at
     days = (event.at - state.last_seen) / DAY
-    late = days < 0.0
-    if late:
-        state.late += 1
-        state.first_seen = min(state.first_seen, event.at)
-    elif days:
-        _decay(state, days)
-        state.last_seen = event.at
+    _move_clock(state, event.at, days)
     state.counts[event.kind] = state.counts.get(event.kind, 0) + 1
     if event.message_id:
         state.recent_ids = remember(state.recent_ids, event.message_id, state.last_seen)
@@ -149,10 +143,24 @@ def apply_event(state: CustomerState, event: CustomerEvent, rules: Rules) -> Non
     elif event.kind == REFUND:
         _apply_refund(state, event, rules)
     elif event.kind == SUBSCRIPTION_CANCELLED:
-        for prediction in state.predictions:
-            prediction.cancelled = prediction.cancelled or event.at > prediction.opened
-    if event.items and event.kind in INTERACTION and not late:
+        _fix_labels(state, event.at)
+    if event.items and event.kind in INTERACTION and days >= 0.0:
         _apply_touch(state, event, rules)
+
+
+def _move_clock(state: CustomerState, at: float, days: float) -> None:
+    if days < 0.0:
+        state.late += 1
+        state.first_seen = min(state.first_seen, at)
+    elif days:
+        _decay(state, days)
+        state.last_seen = at
+
+
+def _fix_labels(state: CustomerState, at: float) -> None:
+    """Take a cancellation as churn, whatever follows, for all predictions that are open."""
+    for prediction in state.predictions:
+        prediction.cancelled = prediction.cancelled or at > prediction.opened
 
 
 def _decay(state: CustomerState, days: float) -> None:
@@ -228,5 +236,3 @@ def _newest(kept: tuple[str, ...], added: tuple[str, ...], size: int) -> tuple[s
     fresh = tuple(dict.fromkeys(reversed(added)))[::-1]
     again = set(fresh)
     return (tuple([i for i in kept if i not in again]) + fresh)[-size:]
-
-

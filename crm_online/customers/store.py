@@ -43,10 +43,14 @@ def peek(packed: bytes) -> tuple[int, float, float]:
     (0, 7.0, 30.0)
     """
     if len(packed) < _PREFIX.size:
-        raise SnapshotError("a customer snapshot on the state topic is cut short; run `crm-online reset`")
+        raise SnapshotError(
+            "a customer snapshot on the state topic is cut short; run `crm-online reset`"
+        )
     array, _, version, epoch, float1, as_of, float2, due = _PREFIX.unpack_from(packed)
     if (array, float1, float2) != (_ARRAY16, _FLOAT64, _FLOAT64):
-        raise SnapshotError("the state topic holds something else than customer snapshots; check CRM_APP")
+        raise SnapshotError(
+            "the state topic holds something else than customer snapshots; check CRM_APP"
+        )
     if version > VERSION:
         raise SnapshotError(
             f"the state topic was written by a newer crm-online (state version {version}, this one "

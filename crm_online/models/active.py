@@ -19,8 +19,8 @@ from crm_online.customers.features import (
 from crm_online.customers.predictions import pack_numbers
 from crm_online.customers.state import Prediction
 from crm_online.models.churn import ChurnModel
-from crm_online.models.registry import build
 from crm_online.models.clusters import ClusterModel
+from crm_online.models.registry import build
 from crm_online.models.segments import RfmSegments
 from crm_online.models.snapshots import ModelSnapshot
 from crm_online.models.value import ValueModel
@@ -31,7 +31,7 @@ __all__ = ["ActiveModels", "Scored", "new_models"]
 
 
 def new_models(settings: Settings) -> dict[str, object]:
-    """Build every model that learns from outcomes, untaught, by the names they are published under."""
+    """Build every model that learns from outcomes, untaught, by its published name."""
     return {
         "churn": ChurnModel(
             build(settings.churn_model, setting="CRM_CHURN_MODEL", kind=base.Classifier),
@@ -76,7 +76,9 @@ class Scored:
         self.clusters = models.clusters.cluster_many(rfm)
         self._top = churn.top.tolist()
         self._contributions = np.round(churn.contributions, 4).tolist()
-        values = np.take_along_axis(features, churn.top, 1) if churn.top.size else churn.contributions
+        values = (
+            np.take_along_axis(features, churn.top, 1) if churn.top.size else churn.contributions
+        )
         self._values = np.round(natural_many(churn.top, values), 4).tolist()
 
     def rfm(self, row: int) -> tuple[float, float, float]:
@@ -111,6 +113,7 @@ class ActiveModels:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self._min_outcomes = settings.min_outcomes
         self.offsets: dict[str, int] = {}
         self.versions: dict[str, str] = {}
         for name, model in new_models(settings).items():
@@ -130,9 +133,9 @@ class ActiveModels:
 
     def _freeze(self, name: str, model: Any, offset: int) -> None:
         if name == "churn":
-            self.churn = model.freeze()
+            self.churn = model.freeze(FEATURES, self._min_outcomes)
         elif name == "value":
-            self.value = model.freeze()
+            self.value = model.freeze(FEATURES, self._min_outcomes)
         elif name == "segments":
             self.segments = model.freeze()
         elif name == "clusters":
@@ -145,5 +148,7 @@ def _rounded(numbers: NDArray[np.float64] | None, size: int) -> list[float | Non
     """Round to six decimals by way of float32, which open predictions are kept in."""
     if numbers is None:
         return [None] * size
-    rounded: list[float | None] = np.round(numbers, 6).astype(np.float32).astype(np.float64).tolist()
+    rounded: list[float | None] = (
+        np.round(numbers, 6).astype(np.float32).astype(np.float64).tolist()
+    )
     return rounded

@@ -36,7 +36,9 @@ def auc(labels: ArrayLike, scores: ArrayLike) -> float | None:
     0.875
     """
     truth = np.asarray(labels, bool)
-    _, inverse, counts = np.unique(np.asarray(scores, float), return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(
+        np.asarray(scores, float), return_inverse=True, return_counts=True
+    )
     ranks = np.cumsum(counts) - (counts - 1) / 2.0
     positives, negatives = int(truth.sum()), int((~truth).sum())
     if not positives or not negatives:

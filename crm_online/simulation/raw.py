@@ -11,6 +11,7 @@ import msgspec
 __all__ = ["RawEvent", "is_time", "json_text", "timestamp", "track", "whole_milliseconds"]
 
 _DAY_MS = 86_400_000
+_YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800  # seconds since 1970
 _days: dict[int, str] = {}
 
 
@@ -116,7 +117,7 @@ def track(event: str, who: str, message_id: str, at: float, properties: str) -> 
 
 def is_time(at: float) -> bool:
     """Whether seconds since 1970 can be written as a date of four-digit years."""
-    return math.isfinite(at) and -62_135_596_800 <= at < 253_402_300_800  # years 1 to 9999
+    return math.isfinite(at) and _YEAR_1 <= at < _YEAR_10000
 
 
 _encoder = msgspec.json.Encoder(decimal_format="number")

@@ -13,7 +13,7 @@ import crm_online
 
 ROOT = Path(__file__).parents[2]
 LINES = 300
-NOT_OURS = {".git", ".venv", ".kafka", "dist", "__pycache__", ".hypothesis"}
+NOT_OURS = {*(ROOT / ".gitignore").read_text().replace("/", "").splitlines(), ".git"}
 # Put together here, so that this file does not hold them.
 REGISTRIES = [
     ".".join(parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from typing import Any
 
 import orjson
 import pytest
@@ -45,7 +46,7 @@ def run(records: list[LogRecord], partitions: int = 1, size: int = 300) -> list[
     return found
 
 
-def written(effects: list[Effects], noun: str) -> Iterator[dict[str, object]]:
+def written(effects: list[Effects], noun: str) -> Iterator[Any]:
     for one in effects:
         for message in one.outputs.get(noun, ()):
             if message.value is not None:
@@ -54,7 +55,14 @@ def written(effects: list[Effects], noun: str) -> Iterator[dict[str, object]]:
 
 def settled(effects: list[Effects]) -> dict[str, tuple[object, ...]]:
     return {
-        o["prediction_id"]: (o["customer_id"], o["opened_at"], o["due_at"], o["churned"], o["spend"], o["features"])  # type: ignore[misc]
+        o["prediction_id"]: (
+            o["customer_id"],
+            o["opened_at"],
+            o["due_at"],
+            o["churned"],
+            o["spend"],
+            o["features"],
+        )
         for o in written(effects, "outcomes")
         if o["kind"] == "settled"
     }
@@ -82,7 +90,11 @@ def test_before_the_first_outcome_there_is_no_made_up_probability(
     population: list[LogRecord],
 ) -> None:
     first = next(written(run(population[:1]), "scores"))
-    assert (first["churn_probability"], first["calibrated"], first["churn_reasons"]) == (None, False, [])
+    assert (first["churn_probability"], first["calibrated"], first["churn_reasons"]) == (
+        None,
+        False,
+        [],
+    )
     assert first["expected_value"] is None
 
 
@@ -101,13 +113,13 @@ def test_calibrated_scores_come_with_three_reasons_and_the_models_that_made_them
 ) -> None:
     *_, last = [s for s in written(run(population), "scores") if s.get("cause") == "event"]
     assert last["calibrated"] is True
-    assert 0.0 < last["churn_probability"] < 1.0  # type: ignore[operator]
+    assert 0.0 < last["churn_probability"] < 1.0
     reasons = last["churn_reasons"]
-    sizes = [abs(r["contribution"]) for r in reasons]  # type: ignore[attr-defined]
+    sizes = [abs(r["contribution"]) for r in reasons]
     assert len(sizes) == 3
     assert sizes == sorted(sizes, reverse=True)
-    assert set(last["models"]) == {"churn", "value", "segments", "clusters"}  # type: ignore[arg-type]
-    assert "@" in last["models"]["churn"]  # type: ignore[index]
+    assert set(last["models"]) == {"churn", "value", "segments", "clusters"}
+    assert "@" in last["models"]["churn"]
 
 
 def test_scoring_never_changes_a_model(population: list[LogRecord]) -> None:
@@ -138,7 +150,7 @@ def test_a_learner_restored_from_any_snapshot_equals_the_undisturbed_one(
     heir.process("outcomes", records[max(0, start - 40) :])
     for name, slot in undisturbed.slots.items():
         assert pickle.dumps(heir.slots[name].snapshot()) == pickle.dumps(
-            pickle.loads(pickle.dumps(slot.snapshot()))  # noqa: S301 - our own bytes
+            pickle.loads(pickle.dumps(slot.snapshot()))
         )
 
 
@@ -156,23 +168,24 @@ def test_repeated_outcomes_teach_nothing(population: list[LogRecord]) -> None:
 
 def test_items_just_bought_are_not_recommended_again() -> None:
     both = InProcess(Settings(repurchase="never"))
-    values = []
-    for n in range(30):
-        for item in ("p-1", "p-2", "p-3"):
-            values.append(event(f"c-{n}", n + 0.01, "Product Viewed", items=[item]))
+    values = [
+        event(f"c-{n}", n + 0.01, "Product Viewed", items=[item])
+        for n in range(30)
+        for item in ("p-1", "p-2", "p-3")
+    ]
     values.append(event("me", 40.0, "Product Viewed", items=["p-1"]))
     values.append(event("me", 40.001, "Order Completed", items=["p-2"]))
     values.append(event("me", 40.002, "Product Viewed", items=["p-1"]))
     effects = [e for r in log_of(values) for e in both.process(0, [r])]
     *_, last = written(effects, "recommendations")
-    items = [item["item_id"] for item in last["items"]]  # type: ignore[attr-defined]
+    items = [item["item_id"] for item in last["items"]]
     assert "p-2" not in items
     assert "p-3" in items
 
 
 def test_every_recommended_item_says_why(population: list[LogRecord]) -> None:
     lists = list(written(run(population), "recommendations"))
-    reasons = [item["reason"] for one in lists for item in one["items"]]  # type: ignore[attr-defined]
+    reasons = [item["reason"] for one in lists for item in one["items"]]
     assert len(lists) > 50
     assert all(reason["text"] for reason in reasons)
     assert {reason["source"] for reason in reasons} >= {"session-neighbours", "trending"}
@@ -182,14 +195,20 @@ def test_a_list_is_followed_by_one_outcome_at_most_per_touch(population: list[Lo
     found = run(population[:1500], size=5)
     touches = [o for o in written(found, "outcomes") if o["kind"] == "next_item"]
     assert len(touches) > 100
-    assert len({o["source"]["offset"] for o in touches}) == len(touches)  # type: ignore[index]
+    assert len({o["source"]["offset"] for o in touches}) == len(touches)
 
 
 def test_expired_customers_leave_tombstones_on_their_topics() -> None:
     both = InProcess(Settings(active_days=30, horizon_days=7, state_ttl_days=60))
     values: list[bytes | Message] = [event("a", 0.0), event("b", 59.0), event("b", 61.0)]
     effects = [e for r in log_of(values) for e in both.process(0, [r])]
-    gone = [(noun, m.key) for e in effects for noun, ms in e.outputs.items() for m in ms if m.value is None]
+    gone = [
+        (noun, m.key)
+        for e in effects
+        for noun, ms in e.outputs.items()
+        for m in ms
+        if m.value is None
+    ]
     assert gone == [("scores", b"a"), ("recommendations", b"a")]
     removed = [m for e in effects for m in e.snapshots if m.value is None]
     assert [m.key for m in removed] == [b"a"]

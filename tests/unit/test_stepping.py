@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,13 +15,14 @@ from crm_online.customers.state import DAY, CustomerState
 from crm_online.customers.store import decode_state, encode_state
 from crm_online.log import LogRecord, Message
 from crm_online.settings import Settings
-from crm_online.stepping import Stepped, Stepper
+from crm_online.slices import Slice
+from crm_online.stepping import Stepper
 from tests.logs import at_day, event, log_of, tick_at
 
 KEY = Settings().signing_key.get_secret_value().encode()
 
 
-def save(batch: Stepped) -> None:
+def save(batch: Slice) -> None:
     """Do what a checkpoint does."""
     partition = batch.partition
     partition.store.save({c: encode_state(s) for c, s in batch.live.items()})
@@ -28,7 +31,7 @@ def save(batch: Stepped) -> None:
         partition.gone[customer] = (0, as_of)
 
 
-def run(partition: Partition, records: Sequence[LogRecord], **settings: object) -> list[Stepped]:
+def run(partition: Partition, records: Sequence[LogRecord], **settings: Any) -> list[Slice]:
     slices = []
     for batch in Stepper(Settings(**settings)).step(partition, records):
         save(batch)
@@ -40,7 +43,7 @@ def states(partition: Partition) -> dict[str, CustomerState]:
     return {c: decode_state(v) for c, v in partition.store.packed.items()}
 
 
-def effects(slices: Sequence[Stepped]) -> list[object]:
+def effects(slices: Sequence[Slice]) -> list[object]:
     """All that a run caused, in a form that compares."""
     found: list[object] = []
     for batch in slices:
@@ -212,9 +215,11 @@ def test_batch_boundaries_and_slices_decide_nothing(
     whole, cut = Partition(0), Partition(0)
     expected = run(whole, records, horizon_days=30, allowed_lateness_days=200)
     edges = [0, *sorted(min(c, len(records)) for c in cuts), len(records)]
-    found: list[Stepped] = []
-    for start, end in zip(edges, edges[1:], strict=False):
-        found += run(cut, records[start:end], horizon_days=30, allowed_lateness_days=200, max_batch=size)
+    found: list[Slice] = []
+    for start, end in itertools.pairwise(edges):
+        found += run(
+            cut, records[start:end], horizon_days=30, allowed_lateness_days=200, max_batch=size
+        )
     assert states(cut) == states(whole)
     assert effects(found) == effects(expected)
     assert cut.progress == whole.progress
@@ -250,7 +255,7 @@ def test_a_worker_that_dies_after_any_delivery_loses_nothing(
     assert restore.finish() == checkpointed
     rest = run(heir, records[checkpointed:], horizon_days=30, allowed_lateness_days=200)
     assert states(heir) == states(whole)
-    done = [e for e in effects(before + after + rest)]
+    done = list(effects(before + after + rest))
     assert {repr(e) for e in done} == {repr(e) for e in effects(expected)}
 
 

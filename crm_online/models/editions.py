@@ -1,0 +1,56 @@
+"""The snapshots of one model over time: a new one is written, an old one is tombstoned."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from crm_online.log import Message
+from crm_online.models.snapshots import pack, tombstones
+
+__all__ = ["KEPT", "Editions"]
+
+KEPT: Final = 2
+
+
+class Editions:
+    """Publishes snapshots of one model; chunks go two snapshots later.
+
+    Parameters
+    ----------
+    name
+        Under which the model is published.
+    key
+        The signing key.
+
+    Examples
+    --------
+    >>> editions = Editions("churn", b"key")
+    >>> [[m.value is None for m in editions.publish(offset, [0.5])] for offset in (1, 2, 3)]
+    [[False, False], [False, False], [False, False, True]]
+    """
+
+    def __init__(self, name: str, key: bytes) -> None:
+        self._name = name
+        self._key = key
+        self._written: list[tuple[int, int]] = []
+
+    @property
+    def newest(self) -> int:
+        """Input offset of the newest snapshot written here; -1 before the first."""
+        return self._written[-1][0] if self._written else -1
+
+    def publish(self, offset: int, model: object) -> list[Message]:
+        """Return the messages of a new snapshot: chunks, manifest, then tombstones of old chunks.
+
+        Parameters
+        ----------
+        offset
+            Of the last record of its input topic that the model knows.
+        model
+            What the allow-list of snapshots lets in.
+        """
+        messages = pack(self._name, offset, model, self._key)
+        self._written.append((offset, len(messages) - 1))
+        while len(self._written) > KEPT:
+            messages += tombstones(self._name, *self._written.pop(0))
+        return messages

@@ -1,0 +1,98 @@
+"""What one slice of a batch came to, before any model looks at it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from crm_online.customers.features import Facts, facts
+from crm_online.customers.partition import Partition
+from crm_online.customers.state import CustomerState, Prediction
+from crm_online.errors import EventRejected
+from crm_online.labels import Settlement
+from crm_online.log import Record
+from crm_online.scores import Interaction, Source
+
+__all__ = ["Moment", "Slice", "Touch"]
+
+
+class Moment(msgspec.Struct, gc=False):
+    """A customer at one record of the log: what a score is made of, beside its features."""
+
+    customer: str
+    at: float
+    cause: str
+    source: Source
+    message_id: str
+    orders: int
+    spend: int
+    refunds: int
+    last_activity: float
+
+    @classmethod
+    def of(
+        cls,
+        state: CustomerState,
+        customer: str,
+        at: float,
+        cause: str,
+        source: Source,
+        message_id: str = "",
+    ) -> Moment:
+        """Take what a score needs from a customer's state, before it moves on."""
+        return cls(
+            customer,
+            at,
+            cause,
+            source,
+            message_id,
+            state.orders,
+            state.spend,
+            state.refunds,
+            state.last_activity,
+        )
+
+
+class Touch(msgspec.Struct, gc=False):
+    """The item a customer touched next, beside the list that stood before it."""
+
+    customer: str
+    at: float
+    source: Source
+    session: int
+    item: str
+    offered: tuple[str, ...]
+    model: int
+
+
+class Slice:
+    """What one slice of a batch came to, in log order; row i of `rows` belongs to moment i."""
+
+    def __init__(self, partition: Partition, as_of: int) -> None:
+        self.partition = partition
+        self.as_of = as_of
+        self.events = 0
+        self.live: dict[str, CustomerState] = {}
+        self.rows: list[Facts] = []
+        self.moments: list[Moment] = []
+        self.opened: list[tuple[int, Prediction]] = []
+        self.settled: list[tuple[Moment, Settlement]] = []
+        self.interactions: list[Interaction] = []
+        self.touches: list[Touch] = []
+        self.wanted: dict[str, Moment] = {}
+        self.rejected: list[tuple[Record, EventRejected]] = []
+        self.ticks: list[tuple[Record, float]] = []
+        self.expired: dict[str, float] = {}
+        self.fired = 0
+
+    def state(self, customer: str) -> CustomerState | None:
+        """Return the customer as of this record, or ``None`` for an unknown one."""
+        found = self.live.get(customer)
+        if found is None and customer not in self.expired:
+            found = self.partition.store.load(customer)
+        return found
+
+    def add_moment(self, state: CustomerState, moment: Moment) -> int:
+        """Keep what a score at this moment needs; returns its row."""
+        self.rows.append(facts(state, max(moment.at, state.last_seen)))
+        self.moments.append(moment)
+        return len(self.rows) - 1

@@ -1,0 +1,88 @@
+"""The role `score`: scores every event; follows models and interactions in full."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from crm_online.internal import tick
+from crm_online.log import Record
+from crm_online.models.snapshots import SnapshotReader
+from crm_online.scoring import Scorer
+from crm_online.settings import Settings
+from streams.followers import Follower
+from streams.processor import Processor
+from streams.producer import OutputProducer
+from streams.roles.tasks import Stop, Tasks
+
+__all__ = ["ScoreRole"]
+
+TICK_POLL_SECONDS: Final = 1.0
+
+
+class ScoreRole:
+    """Scores every event; follows models and interactions in full; moves time on when idle.
+
+    Parameters
+    ----------
+    settings
+        Of the whole program.
+    stop
+        Ends the process with a reason.
+    """
+
+    def __init__(self, settings: Settings, stop: Stop) -> None:
+        self._settings = settings
+        self._stop = stop
+        self._key = settings.signing_key.get_secret_value().encode()
+        self._tasks = Tasks(stop)
+        self._snapshots = SnapshotReader(self._key)
+        self.scorer = Scorer(settings)
+        self.producer = OutputProducer(settings, stop, idempotent=settings.idempotent_producer)
+        self.processor = Processor(self.scorer, self.producer, settings, stop)
+
+    async def open(self) -> None:
+        """Connect, and catch up with what is followed, before the group is joined."""
+        self.scorer.replica.model.warm_up()
+        await self.producer.start()
+        await self._follow("models", self._adopt)
+        replica = self.scorer.replica
+        await self._follow("interactions", replica.apply, replica.offset + 1)
+        self._tasks.begin(self._tick_when_idle())
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        await self._tasks.end()
+        await self.producer.stop()
+
+    async def _follow(
+        self, noun: str, apply: Callable[[Sequence[Record]], None], start: int | None = None
+    ) -> None:
+        topic = self._settings.topic(noun)
+        follower = Follower(self._settings, topic, apply, self._stop, start=start)
+        self._tasks.begin(follower.run())
+        await follower.caught_up()
+
+    def _adopt(self, records: Sequence[Record]) -> None:
+        for snapshot in self._snapshots.apply(records):
+            self.scorer.adopt(snapshot)
+
+    async def _tick_when_idle(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_POLL_SECONDS)
+            for partition in self.processor.owned:
+                await self._tick(partition)
+
+    async def _tick(self, partition: int) -> None:
+        """Move event time on in a live partition that has fallen idle."""
+        newest, held = self.processor.newest(partition), self.scorer.partitions.get(partition)
+        if newest is None or held is None:
+            return
+        lag, idle = held.progress.lag, time.time() - newest / 1000.0
+        if lag is None or lag > self._settings.live_skew_seconds:
+            return
+        if idle >= self._settings.idle_seconds:
+            message = tick(self._key, lag_seconds=lag)
+            await self.processor.append("events", partition, message)

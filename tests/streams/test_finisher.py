@@ -1,0 +1,118 @@
+"""Rule 2: outputs delivered, then snapshots, then the partition's own record, then the ack."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from crm_online.log import Effects, Message
+from streams.finisher import Finisher
+
+pytestmark = pytest.mark.asyncio
+SNAPSHOT, PROGRESS = Message(b"c-1", b"state"), Message(b"\0progress", b"7")
+
+
+class State:
+    """Records what reaches the state topic, and holds it up or refuses it on demand."""
+
+    def __init__(self) -> None:
+        self.steps: list[Any] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.refuse: bytes | None = None
+
+    async def deliver(self, partition: int, messages: Sequence[Message]) -> None:
+        await self.open.wait()
+        if messages[0].key == self.refuse:
+            raise OSError("the broker is away")
+        self.steps.append((partition, messages[0].key))
+
+
+def effects(as_of: int = 7) -> Effects:
+    return Effects(snapshots=[SNAPSHOT], progress=PROGRESS, as_of=as_of, events=1)
+
+
+def finisher(state: State, depth: int = 4) -> tuple[Finisher, list[BaseException]]:
+    failures: list[BaseException] = []
+    return Finisher(state.deliver, depth, failures.append), failures
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_each_step_waits_for_the_one_before_it() -> None:
+    state, output = State(), asyncio.get_running_loop().create_future()
+    finishing, _ = finisher(state)
+    await finishing.add(3, effects(), [output])
+    await finishing.acknowledge(3, lambda: state.steps.append("ack"))
+    await settle()
+    assert state.steps == []
+    assert finishing.progress == {}
+    state.open.clear()
+    output.set_result(None)
+    await settle()
+    assert state.steps == []
+    state.open.set()
+    await finishing.idle()
+    assert state.steps == [(3, b"c-1"), (3, b"\0progress"), "ack"]
+    assert finishing.progress == {3: 7}
+
+
+async def test_batches_of_a_partition_finish_in_order_and_others_do_not_wait() -> None:
+    state, slow = State(), asyncio.get_running_loop().create_future()
+    finishing, _ = finisher(state)
+    await finishing.add(0, effects(1), [slow])
+    await finishing.add(0, effects(2), [])
+    await finishing.add(1, effects(3), [])
+    await settle()
+    assert finishing.progress == {1: 3}
+    slow.set_result(None)
+    await finishing.idle()
+    assert finishing.progress == {1: 3, 0: 2}
+
+
+@pytest.mark.parametrize("refused", [b"c-1", b"\0progress"])
+async def test_a_failed_write_stops_once_and_nothing_behind_it_is_acknowledged(
+    refused: bytes,
+) -> None:
+    state = State()
+    state.refuse = refused
+    finishing, failures = finisher(state)
+    await finishing.add(0, effects(1), [])
+    await finishing.acknowledge(0, lambda: state.steps.append("ack"))
+    await finishing.add(0, effects(2), [])
+    await finishing.idle()
+    assert [type(failure) for failure in failures] == [OSError]
+    assert finishing.progress == {}
+    assert "ack" not in state.steps
+    assert (0, b"\0progress") not in state.steps
+
+
+async def test_a_failed_output_leaves_the_state_topic_untouched() -> None:
+    state, output = State(), asyncio.get_running_loop().create_future()
+    finishing, failures = finisher(state)
+    await finishing.add(0, effects(), [output])
+    output.set_exception(OSError("expired"))
+    await finishing.idle()
+    assert state.steps == []
+    assert len(failures) == 1
+
+
+async def test_it_takes_no_more_than_its_depth() -> None:
+    state = State()
+    state.open.clear()
+    finishing, _ = finisher(state, depth=2)
+    await finishing.add(0, effects(1), [])
+    await finishing.add(0, effects(2), [])
+    third = asyncio.create_task(finishing.add(0, effects(3), []))
+    await settle()
+    assert not third.done()
+    state.open.set()
+    await third
+    await finishing.idle()
+    assert finishing.progress == {0: 3}

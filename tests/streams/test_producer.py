@@ -1,0 +1,89 @@
+"""The worker's producer: in order, with headers, and loud about the first failure."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import MessageSizeTooLargeError
+
+from crm_online.errors import BrokerUnavailable, ConfigurationError
+from crm_online.log import Message
+from crm_online.settings import Settings
+from streams.embedded import MockBroker, RealKafka
+from streams.producer import OutputProducer
+from tests.streams.workers import fail
+
+pytestmark = pytest.mark.asyncio
+
+
+async def read(settings: Settings, topic: str, count: int) -> list[Message]:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka, auto_offset_reset="earliest", enable_auto_commit=False
+    )
+    await consumer.start()
+    consumer.assign([TopicPartition(topic, 0)])
+    found: list[Message] = []
+    while len(found) < count:
+        for records in (await consumer.getmany(timeout_ms=500)).values():
+            found += [Message(r.key, r.value, list(r.headers)) for r in records]
+    await consumer.stop()
+    return found
+
+
+async def test_delivers_in_order_with_headers_and_tombstones(
+    broker: MockBroker | RealKafka, app: str
+) -> None:
+    broker.create_topics({f"{app}.scores": 1})
+    settings = Settings(app=app, kafka=broker.address)
+    sent = [Message(b"%d" % i, b"v" * 3000, [("ce_id", b"%d" % i)]) for i in range(300)]
+    sent.append(Message(b"gone", None, [("as_of", b"7")]))
+    producer = OutputProducer(settings, fail)
+    await producer.start()
+    try:
+        halves = await asyncio.gather(
+            producer.send(f"{app}.scores", 0, sent[:150]),
+            producer.send(f"{app}.scores", 0, sent[150:]),
+        )
+        assert all(len(futures) > 1 for futures in halves)
+        await asyncio.gather(*halves[0], *halves[1])
+        assert await producer.send(f"{app}.scores", 0, []) == []
+    finally:
+        await producer.stop()
+    assert await read(settings, f"{app}.scores", len(sent)) == sent
+
+
+async def test_a_record_may_be_larger_than_a_batch(
+    broker: MockBroker | RealKafka, app: str
+) -> None:
+    broker.create_topics({f"{app}.models": 1})
+    settings = Settings(app=app, kafka=broker.address)
+    sent = [Message(b"small", b"1"), Message(b"large", b"x" * 900_000), Message(b"small", b"2")]
+    producer = OutputProducer(settings, fail)
+    await producer.start()
+    await producer.deliver(f"{app}.models", 0, sent)
+    await producer.stop()
+    assert [m.value for m in await read(settings, f"{app}.models", 3)] == [m.value for m in sent]
+
+
+@pytest.mark.real
+async def test_a_record_beyond_the_topics_limit_fails_once_and_names_the_setting(
+    real_kafka: RealKafka, app: str
+) -> None:
+    real_kafka.create_topics({f"{app}.models": 1})
+    failures: list[BaseException] = []
+    producer = OutputProducer(Settings(app=app, kafka=real_kafka.address), failures.append)
+    await producer.start()
+    with pytest.raises(MessageSizeTooLargeError):
+        await producer.deliver(f"{app}.models", 0, [Message(b"k", b"x" * 1_100_000)])
+    with pytest.raises(ConfigurationError, match=r"raise max\.message\.bytes"):
+        await producer.deliver(f"{app}.models", 0, [Message(b"k", b"x")])
+    await producer.stop()
+    assert [type(failure) for failure in failures] == [ConfigurationError]
+
+
+async def test_no_broker_is_an_error_that_names_the_setting() -> None:
+    producer = OutputProducer(Settings(kafka="127.0.0.1:9"), fail)
+    with pytest.raises(BrokerUnavailable, match="check CRM_KAFKA"):
+        await producer.start()
