@@ -90,9 +90,6 @@ class Settings(BaseSettings):
     declare_topics: bool = Field(
         default=True, description="Create missing topics when a worker starts."
     )
-    idempotent_producer: bool = Field(
-        default=True, description="Off only for the embedded broker, which does not know it."
-    )
     retention_days: PositiveFloat = Field(30.0, description="Retention of topics that are deleted.")
 
     # Events
@@ -134,6 +131,9 @@ class Settings(BaseSettings):
 
     # Streams
     max_batch: Positive = 2000
+    fetch_max_wait_seconds: PositiveFloat = Field(
+        0.5, description="How long the broker may hold back a fetch that finds nothing."
+    )
     session_timeout_seconds: PositiveFloat = 10.0
     live_skew_seconds: PositiveFloat = 3600.0
     idle_seconds: PositiveFloat = 5.0

@@ -47,6 +47,7 @@ class RoleApp(BatchApp):
         super().__init__(
             f"{settings.app}-{name}",
             max_batch=settings.max_batch,
+            fetch_max_wait_seconds=settings.fetch_max_wait_seconds,
             stop=stop,
             **faust_options(settings),
         )

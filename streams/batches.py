@@ -74,6 +74,8 @@ class BatchApp(faust.App):
         Name of the consumer group, and of the app.
     max_batch
         Most records that a batch may hold.
+    fetch_max_wait_seconds
+        How long the broker may hold back a fetch that finds nothing.
     stop
         Called with the reason where the consumer cannot be positioned; ends the process.
     options
@@ -81,9 +83,16 @@ class BatchApp(faust.App):
     """
 
     def __init__(
-        self, group: str, *, max_batch: int, stop: Callable[[BaseException], None], **options: Any
+        self,
+        group: str,
+        *,
+        max_batch: int,
+        stop: Callable[[BaseException], None],
+        fetch_max_wait_seconds: float = 0.5,
+        **options: Any,
     ) -> None:
         self.max_batch: Final = max_batch
+        self.fetch_max_wait_ms: Final = int(fetch_max_wait_seconds * 1000)
         self.stop_process: Final = stop
         self.owners: Final[dict[str, Owner | None]] = {}
         super().__init__(group, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -14,7 +15,7 @@ from aiokafka.errors import KafkaError
 
 from crm_online.errors import BrokerUnavailable, SnapshotError
 from crm_online.log import Machine, Restore
-from streams.connection import client_options
+from streams.connection import consumer_options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["Restored", "restore"]
 
 REPORT_SECONDS: Final = 5.0
+ABSENT_SECONDS: Final = 10.0
 FETCH_BYTES: Final = 4 * 1024 * 1024
 # The broker answers a connection in order: a fetch that waits for records delays all else.
-FETCH_WAIT_MS: Final = 20
 
 _log = logging.getLogger(__name__)
 
@@ -92,8 +93,9 @@ async def restore(
     restores = {partition: machine.restore(partition) for partition in sorted(partitions)}
     try:
         async with _reader(settings) as reader:
-            records = await _Reading(reader, state, restores).run(wanted)
-            if records is None:
+            reading = _Reading(reader, state, restores, declared=settings.declare_topics)
+            records = await reading.run(wanted)
+            if not wanted():
                 return None
             starts = {partition: each.finish() for partition, each in restores.items()}
             starts = await _check(reader, source, state, starts)
@@ -107,12 +109,9 @@ async def restore(
 @asynccontextmanager
 async def _reader(settings: Settings) -> AsyncIterator[Any]:
     consumer = AIOKafkaConsumer(
-        **client_options(settings),
-        enable_auto_commit=False,
+        **consumer_options(settings),
         auto_offset_reset="earliest",
-        check_crcs=False,
         max_partition_fetch_bytes=FETCH_BYTES,
-        fetch_max_wait_ms=FETCH_WAIT_MS,
     )
     try:
         await consumer.start()
@@ -122,16 +121,19 @@ async def _reader(settings: Settings) -> AsyncIterator[Any]:
 
 
 class _Reading:
-    def __init__(self, reader: Any, topic: str, restores: Mapping[int, Restore]) -> None:
+    def __init__(
+        self, reader: Any, topic: str, restores: Mapping[int, Restore], *, declared: bool
+    ) -> None:
         self._reader = reader
+        self._declared = declared
         self._topic = topic
         self._restores = restores
         self._records = 0
         self._began = self._reported = time.monotonic()
 
-    async def run(self, wanted: Callable[[], bool]) -> int | None:
+    async def run(self, wanted: Callable[[], bool]) -> int:
         reader = self._reader
-        if self._topic not in await reader.topics():
+        if not await self._is_there(wanted):
             return 0
         every = [TopicPartition(self._topic, partition) for partition in self._restores]
         left = {tp: end for tp, end in (await reader.end_offsets(every)).items() if end > 0}
@@ -147,7 +149,23 @@ class _Reading:
                 if await reader.position(tp) >= left[tp]:
                     del left[tp]
             await self._report(left)
-        return self._records if wanted() else None
+        return self._records
+
+    async def _is_there(self, wanted: Callable[[], bool]) -> bool:
+        began = time.monotonic()
+        while self._topic not in await self._reader.topics():
+            if not self._declared:
+                _log.warning("%s does not exist: every state begins empty", self._topic)
+                return False
+            if time.monotonic() - began > ABSENT_SECONDS:
+                raise BrokerUnavailable(
+                    f"{self._topic} does not exist: create it with `crm-online topics`"
+                )
+            # A broker hears of a new topic a little later than the controller that made it.
+            await asyncio.sleep(ABSENT_SECONDS / 50)
+            if not wanted():
+                return False
+        return True
 
     async def _report(self, left: Mapping[Any, int]) -> None:
         now = time.monotonic()

@@ -263,7 +263,7 @@ def config(
 @app.command()
 def demo(
     seconds: Annotated[float, typer.Option(min=10, help="How long to run.")] = 45.0,
-    customers: Annotated[int, typer.Option(min=50, help="Size of the population.")] = 1500,
+    customers: Annotated[int, typer.Option(min=50, help="Size of the population.")] = 500,
     seed: Annotated[int, typer.Option(help="The same seed gives the same events.")] = 1,
 ) -> None:
     """Run the whole job on an embedded broker and cache, on a generated population, and watch it.

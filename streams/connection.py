@@ -17,6 +17,7 @@ __all__ = [
     "BATCH_SCHEME",
     "admin_options",
     "client_options",
+    "consumer_options",
     "faust_options",
     "tls_context",
 ]
@@ -74,6 +75,15 @@ def client_options(settings: Settings) -> dict[str, Any]:
         options["sasl_plain_username"] = name
         options["sasl_plain_password"] = password
     return options
+
+
+def consumer_options(settings: Settings) -> dict[str, Any]:
+    """Return the keyword arguments of aiokafka's consumers outside of any group."""
+    return client_options(settings) | {
+        "enable_auto_commit": False,
+        "check_crcs": False,
+        "fetch_max_wait_ms": int(settings.fetch_max_wait_seconds * 1000),
+    }
 
 
 def admin_options(settings: Settings) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -95,6 +95,7 @@ async def feed(
     pace: Pace | None = None,
     rate: RateLimit | None = None,
     advance: Callable[[int], None] = lambda _: None,
+    gate: Callable[[], Awaitable[None]] | None = None,
 ) -> int:
     """Put a planned replay on the events topic; returns how many events were sent.
 
@@ -108,6 +109,8 @@ async def feed(
         Event time against real time, and the most events a second.
     advance
         Called with the number of events sent, now and then.
+    gate
+        Awaited now and then before more is sent: holds the feed back while readers lag.
 
     Raises
     ------
@@ -118,14 +121,10 @@ async def feed(
     pace = pace or Pace(None, time.monotonic)
     rate = rate or RateLimit(None, time.monotonic)
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    async with _started(
-        OutputProducer(
-            settings, lambda error: _fail(failed, error), idempotent=settings.idempotent_producer
-        )
-    ) as producer:
+    async with _started(OutputProducer(settings, lambda error: _fail(failed, error))) as producer:
         feeder = Feeder(producer, settings, partitions)
         async with Watcher(settings, partitions) as watcher:
-            work = asyncio.ensure_future(_run(steps, feeder, watcher, pace, rate, advance))
+            work = asyncio.ensure_future(_run(steps, feeder, watcher, pace, rate, advance, gate))
             await asyncio.wait({work, failed}, return_when=asyncio.FIRST_COMPLETED)
             if failed.done():
                 work.cancel()
@@ -141,6 +140,7 @@ async def _run(
     pace: Pace,
     rate: RateLimit,
     advance: Callable[[int], None],
+    gate: Callable[[], Awaitable[None]] | None,
 ) -> None:
     for step in steps:
         if isinstance(step, Send):
@@ -151,6 +151,9 @@ async def _run(
             await feeder.send(step.event.customer, step.event.value)
             if feeder.sent % FLUSH_EVENTS == 0:
                 advance(feeder.sent)
+                if gate is not None:
+                    await feeder.flush()
+                    await gate()
         elif isinstance(step, Barrier):
             await feeder.flush()
             await watcher.wait_applied()

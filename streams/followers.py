@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from crm_online.errors import SnapshotError
 from crm_online.log import Record
 from crm_online.settings import Settings
-from streams.connection import client_options
+from streams.connection import consumer_options
 
 __all__ = ["Follower"]
 
@@ -87,10 +87,8 @@ class Follower:
 
     async def _follow(self) -> None:
         consumer = AIOKafkaConsumer(
-            **client_options(self._settings),
-            enable_auto_commit=False,
+            **consumer_options(self._settings),
             auto_offset_reset="none",
-            check_crcs=False,
         )
         try:
             await consumer.start()

@@ -33,20 +33,15 @@ class OutputProducer:
         Where Kafka is.
     on_failure
         Called once, with the first failure; must end the process.
-    idempotent
-        Off only for brokers that do not know idempotent producers.
     """
 
     def __init__(
         self,
         settings: Settings,
         on_failure: Callable[[BaseException], None],
-        *,
-        idempotent: bool = True,
     ) -> None:
         self._settings = settings
         self._on_failure = on_failure
-        self._idempotent = idempotent
         self._order: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._producer: Any = None
         self._failure: BaseException | None = None
@@ -61,7 +56,7 @@ class OutputProducer:
         """
         producer = AIOKafkaProducer(
             **client_options(self._settings),
-            enable_idempotence=self._idempotent,
+            enable_idempotence=True,
             acks="all",
             max_batch_size=BATCH_BYTES,
         )

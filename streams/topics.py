@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -39,6 +40,7 @@ DAY_MS: Final = 24 * 60 * 60 * 1000
 MAX_MESSAGE_BYTES: Final = "1048588"
 LARGE: Final = frozenset({"models", "state", "interactions", "dead-letters"})
 TIMEOUT_SECONDS: Final = 15.0
+POLL_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +108,13 @@ def create_missing(settings: Settings) -> list[str]:
     """
     if not settings.declare_topics:
         return []
-    admin = _Admin(settings)
+    admin, planned = _Admin(settings), plan(settings)
     found = admin.partitions()
-    planned = plan(settings)
     _check_partitions(settings, found, planned)
-    missing = [topic for topic in planned if topic.name not in found]
-    admin.create(missing)
-    return [topic.name for topic in missing]
+    created = admin.create([topic for topic in planned if topic.name not in found])
+    # Someone else may have made one in the meantime, and otherwise.
+    _check_partitions(settings, _await(admin, planned), planned)
+    return created
 
 
 def differences(settings: Settings) -> list[Difference]:
@@ -141,6 +143,17 @@ def differences(settings: Settings) -> list[Difference]:
         if planned != actual
     ]
     return missing + differing
+
+
+def _await(admin: _Admin, planned: Iterable[TopicPlan]) -> dict[str, tuple[int, int]]:
+    """Wait until the brokers have heard of topics that their controller has created."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while time.monotonic() < deadline:
+        found = admin.partitions()
+        if all(topic.name in found for topic in planned):
+            return found
+        time.sleep(POLL_SECONDS)
+    raise BrokerUnavailable("topics were created and are not there: look into the brokers' logs")
 
 
 def _config(noun: str, settings: Settings) -> dict[str, str]:
@@ -212,10 +225,11 @@ class _Admin:
             for resource, future in futures.items()
         }
 
-    def create(self, topics: list[TopicPlan]) -> None:
-        """Create topics; one that someone else created meanwhile is as good."""
+    def create(self, topics: list[TopicPlan]) -> list[str]:
+        """Create topics; returns the names of those that nobody else created meanwhile."""
         if not topics:
-            return
+            return []
+        created = []
         wanted = [
             NewTopic(t.name, t.partitions, t.replication_factor, config=dict(t.config))
             for t in topics
@@ -224,10 +238,12 @@ class _Admin:
         for name, future in futures.items():
             try:
                 future.result()
+                created.append(name)
             except KafkaException as error:
                 reason = error.args[0]
                 if reason.code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise self._explain(reason, f"{name} cannot be created") from error
+        return created
 
     def _ask(self, question: Callable[[], Any]) -> Any:
         try:

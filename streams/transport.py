@@ -152,6 +152,12 @@ class Consumer(driver.Consumer):
         self._unacked_messages.clear()
         await super().on_partitions_revoked(revoked)
 
+    async def on_stop(self) -> None:
+        """Finish what was begun, so that the last commit is all that was read."""
+        for owner in self._owners():
+            await owner.idle()
+        await super().on_stop()
+
     def _owners(self) -> list[Owner]:
         return [owner for owner in self.app.owners.values() if owner is not None]
 

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from crm_online.errors import BrokerUnavailable
 from crm_online.internal import PROGRESS_KEY
-from streams.connection import client_options
+from streams.connection import consumer_options
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -49,7 +49,7 @@ class Watcher:
         self._applied = dict.fromkeys(range(partitions), -1)
         self._learned = -1
         self._first_outcome = 0
-        self._consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False)
+        self._consumer = AIOKafkaConsumer(**consumer_options(settings))
 
     async def __aenter__(self) -> Self:
         """Begin at the present end of the topics."""

@@ -23,6 +23,8 @@ PORTS = range(15_000, 32_000)
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.05
 LOG_LINES = 15
+# Its standard input ends when we do, however we end.
+GUARD = 'read -r _; kill -9 "$1"; rm -rf "$2"'
 
 
 class Server(ABC):
@@ -34,6 +36,7 @@ class Server(ABC):
     def __init__(self) -> None:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
     def command(self) -> Sequence[str]:
@@ -97,6 +100,8 @@ class Server(ABC):
             self._process = subprocess.Popen(
                 command, stdout=out, stderr=out, cwd=self.folder, start_new_session=True
             )
+        guard = ["/bin/sh", "-c", GUARD, "guard", str(self._process.pid), str(self.folder)]
+        self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, start_new_session=True)
 
     def _await_answer(self, timeout_seconds: float) -> None:
         deadline = time.monotonic() + timeout_seconds
@@ -113,6 +118,10 @@ class Server(ABC):
 
     def _end(self, how: Callable[[subprocess.Popen[bytes]], None]) -> None:
         process, self._process = self._process, None
+        guard, self._guard = self._guard, None
+        if guard is not None:  # first, as the server's number may soon be another's
+            guard.kill()
+            guard.communicate()
         if process is None:
             return
         how(process)

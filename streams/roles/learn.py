@@ -43,7 +43,7 @@ class LearnRole:
         self._generation = -1
         self._at_end = False
         self._published = {"small": 0.0, "next_item": 0.0}
-        self.producer = OutputProducer(settings, stop, idempotent=settings.idempotent_producer)
+        self.producer = OutputProducer(settings, stop)
         self.learner = Learner(settings)
 
     async def open(self) -> None:

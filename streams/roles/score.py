@@ -40,7 +40,7 @@ class ScoreRole:
         self._tasks = Tasks(stop)
         self._snapshots = SnapshotReader(self._key)
         self.scorer = Scorer(settings)
-        self.producer = OutputProducer(settings, stop, idempotent=settings.idempotent_producer)
+        self.producer = OutputProducer(settings, stop)
         self.processor = Processor(self.scorer, self.producer, settings, stop)
 
     async def open(self) -> None:

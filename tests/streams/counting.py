@@ -91,7 +91,7 @@ def main(settings: Settings, pause_seconds: float) -> None:
             await processor.take(event)
             await asyncio.sleep(pause_seconds)
 
-    @app.timer(0.2)
+    @app.timer(0.2)  # type: ignore[untyped-decorator]
     async def report() -> None:
         print("FIGURES", processor.figures, processor.lag(), sorted(processor.owned), flush=True)  # noqa: T201
 

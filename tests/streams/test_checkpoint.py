@@ -154,3 +154,13 @@ async def delete_records(settings: Settings, before: dict[int, int]) -> None:
     wanted = [TopicPartition(topic, partition, offset) for partition, offset in before.items()]
     for future in admin.delete_records(wanted).values():
         future.result(10)
+
+
+@pytest.mark.real
+async def test_a_state_topic_that_should_be_there_is_missed(
+    real_kafka: RealKafka, app: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "ABSENT_SECONDS", 0.5)
+    settings = counting_settings(app, real_kafka.address, declare_topics=True)
+    with pytest.raises(BrokerUnavailable, match=rf"{app}.state does not exist"):
+        await restore(settings, Reading())

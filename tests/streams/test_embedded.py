@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -155,14 +159,32 @@ def test_a_taken_port_is_an_error_and_not_a_wait() -> None:
 def test_a_server_that_hangs_is_ended_by_force(
     own_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import signal
-
     monkeypatch.setattr("streams.embedded.server.STOP_SECONDS", 0.2)
     process_id = own_valkey.process_id
     assert process_id is not None
     os.kill(process_id, signal.SIGSTOP)
     own_valkey.stop()
     assert not is_running(process_id)
+
+
+def test_a_server_does_not_outlive_a_killed_owner() -> None:
+    code = (
+        "from streams.embedded import Valkey\n"
+        "server = Valkey(); server.start()\n"
+        "print(server.process_id, server.folder, flush=True); input()"
+    )
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert owner.stdout is not None
+    process_id, folder = owner.stdout.readline().split()
+    assert is_running(int(process_id))
+    owner.kill()
+    owner.communicate()
+    deadline = time.monotonic() + 30
+    while is_running(int(process_id)) or Path(folder).exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_free_ports_differ() -> None:

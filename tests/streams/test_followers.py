@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Self
 
 import pytest
 
@@ -33,7 +34,7 @@ class Followed:
         assert records
         self.offsets += [record.offset for record in records]
 
-    async def __aenter__(self) -> Followed:
+    async def __aenter__(self) -> Self:
         self.task = asyncio.create_task(self.follower.run())
         return self
 
@@ -44,7 +45,7 @@ class Followed:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what others do on a broker
             await asyncio.sleep(0.02)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from confluent_kafka.admin import AdminClient
 
@@ -9,6 +11,14 @@ from crm_online.errors import BrokerUnavailable, ConfigurationError
 from crm_online.settings import Settings
 from streams.embedded import RealKafka
 from streams.topics import SINGLE_PARTITION, Difference, create_missing, differences, plan
+
+
+def make(broker: RealKafka, partitions: dict[str, int]) -> None:
+    """Create topics and wait until the broker lists them."""
+    broker.create_topics(partitions)
+    admin = AdminClient({"bootstrap.servers": broker.address})
+    while not partitions.keys() <= admin.list_topics(timeout=10).topics.keys():
+        time.sleep(0.02)
 
 
 def named(settings: Settings) -> list[str]:
@@ -51,7 +61,7 @@ def test_creates_what_is_missing_and_then_nothing_differs(real_kafka: RealKafka,
 @pytest.mark.real
 def test_reports_what_differs_and_leaves_it(real_kafka: RealKafka, app: str) -> None:
     settings = Settings(app=app, kafka=real_kafka.address, partitions=3)
-    real_kafka.create_topics({f"{app}.scores": 3, f"{app}.models": 2}, {"retention.ms": "60000"})
+    make(real_kafka, {f"{app}.scores": 3, f"{app}.models": 2})
     create_missing(settings)
     found = differences(settings)
     assert Difference(f"{app}.scores", "cleanup.policy", "compact", "delete") in found
@@ -64,10 +74,20 @@ def test_reports_what_differs_and_leaves_it(real_kafka: RealKafka, app: str) -> 
 def test_refuses_another_number_of_partitions_before_it_creates_any(
     real_kafka: RealKafka, app: str
 ) -> None:
-    real_kafka.create_topics({f"{app}.events": 5})
+    make(real_kafka, {f"{app}.events": 5})
     with pytest.raises(ConfigurationError, match=r"has 5 partitions and CRM_PARTITIONS says 3"):
         create_missing(Settings(app=app, kafka=real_kafka.address, partitions=3))
     assert named(Settings(app=app, kafka=real_kafka.address)) == [f"{app}.events"]
+
+
+@pytest.mark.real
+def test_checks_a_topic_that_someone_else_makes_in_the_same_moment(
+    real_kafka: RealKafka, app: str
+) -> None:
+    settings = Settings(app=app, kafka=real_kafka.address, partitions=3)
+    real_kafka.create_topics({f"{app}.events": 5})  # the broker may list it now or a little later
+    with pytest.raises(ConfigurationError, match=r"has 5 partitions and CRM_PARTITIONS says 3"):
+        create_missing(settings)
 
 
 @pytest.mark.real

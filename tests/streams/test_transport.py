@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -12,13 +13,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from crm_online.settings import Settings
 from streams.embedded import MockBroker, RealKafka
-from streams.producer import OutputProducer
 from tests.streams.workers import (
     PARTITIONS,
-    Message,
     Worker,
     counting_settings,
-    fail,
     read_keys,
     until_counted,
     write_events,
@@ -100,26 +98,6 @@ async def test_next_worker_goes_on_behind_the_progress_record(
 
 
 @pytest.mark.real
-async def test_records_that_arrive_during_a_restore_are_not_lost(
-    real_kafka: RealKafka, app: str, tmp_path: Path
-) -> None:
-    settings = make_topics(real_kafka, app)
-    producer = OutputProducer(settings, fail)
-    await producer.start()
-    for partition in range(PARTITIONS):
-        ballast = [Message(b"ballast-%d" % i, b"[0, 0]") for i in range(100_000)]
-        await producer.deliver(settings.topic("state"), partition, ballast)
-    await producer.stop()
-    await write_events(settings, EVENTS)
-    with Worker(settings, tmp_path) as worker:
-        await worker.until(lambda w: "_on_partitions_assigned" in w.said())
-        await write_events(settings, EVENTS)
-        counts = await until_counted(settings, 2 * EVENTS, worker)
-    assert sum(counts.values()) == 2 * EVENTS
-    assert await read_keys(settings, "scores") == Counter(every_event(2 * EVENTS))
-
-
-@pytest.mark.real
 async def test_two_workers_share_the_partitions_and_count_exactly(
     real_kafka: RealKafka, app: str, tmp_path: Path
 ) -> None:
@@ -166,3 +144,41 @@ async def test_a_refused_output_ends_the_process_and_nothing_is_acknowledged(
         assert worker.process.wait(60) == 70
         assert "raise max.message.bytes of the topic" in worker.said()
     assert not await read_keys(settings, "state")
+
+
+@pytest.mark.real
+@pytest.mark.long
+async def test_counts_are_exact_when_a_paused_worker_wakes_up_beside_its_successor(
+    real_kafka: RealKafka, app: str, tmp_path: Path
+) -> None:
+    settings = make_topics(real_kafka, app).model_copy(update={"max_batch": 100})
+    total = 60_000
+    await write_events(settings, total)
+    with Worker(settings, tmp_path, 0.02) as paused:
+        await paused.until(lambda w: w.figure("events") > 1_000)
+        paused.process.send_signal(signal.SIGSTOP)
+        with Worker(settings, tmp_path, 0.02) as successor:
+            await successor.until(lambda w: w.owned() == PARTITIONS and w.figure("events") > 1_000)
+            paused.process.send_signal(signal.SIGCONT)
+            await successor.until(lambda w: w.owned() == 2)
+            await until_counted(settings, total, paused, successor)
+        with Worker(settings, tmp_path) as last:
+            await last.until(lambda w: w.owned() > 0)
+            assert await until_counted(settings, total, last) == expected_counts(total)
+    assert set(await read_keys(settings, "scores")) == every_event(total)
+
+
+@pytest.mark.real
+async def test_a_worker_outlives_a_restart_of_the_broker(
+    own_kafka: RealKafka, app: str, tmp_path: Path
+) -> None:
+    settings = make_topics(own_kafka, app).model_copy(update={"max_batch": 100})
+    total = 20_000
+    await write_events(settings, total)
+    with Worker(settings, tmp_path, 0.02) as worker:
+        await worker.until(lambda w: w.figure("events") > 1_000)
+        own_kafka.kill()
+        await asyncio.to_thread(own_kafka.start)
+        assert await until_counted(settings, total, worker) == expected_counts(total)
+        assert worker.process.poll() is None
+    assert set(await read_keys(settings, "scores")) == every_event(total)

@@ -20,10 +20,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from crm_online.log import Message
 from crm_online.settings import Settings
 from streams import checkpoint
+from streams.connection import client_options
 from streams.producer import OutputProducer
 from tests.streams.counting import Counting
 
 ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "tests/streams/counting.py"
 PATIENCE_SECONDS = 60.0
 PARTITIONS = 4
 
@@ -42,12 +44,12 @@ class Worker:
 
     def __init__(self, settings: Settings, folder: Path, pause_seconds: float = 0.0) -> None:
         self.log = folder / f"worker-{time.monotonic_ns()}.log"
-        given = settings.model_dump(include={"app", "kafka", "partitions", "max_batch"})
-        given |= {"declare_topics": False, "session_timeout_seconds": 6.0}
+        given = settings.model_dump(mode="json", exclude_defaults=True)
+        if settings.kafka_password is not None:
+            given["kafka_password"] = settings.kafka_password.get_secret_value()
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, f"{ROOT}/tests/streams/counting.py"]
-                + [json.dumps(given), str(pause_seconds)],
+                [sys.executable, SCRIPT, json.dumps(given), str(pause_seconds)],
                 stdout=out,
                 stderr=out,
                 cwd=folder,
@@ -103,7 +105,7 @@ async def write_events(settings: Settings, count: int, keys: int = 50) -> None:
 async def read_keys(settings: Settings, noun: str) -> Counter[bytes]:
     """Count the values on a topic."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka, auto_offset_reset="earliest", enable_auto_commit=False
+        **client_options(settings), auto_offset_reset="earliest", enable_auto_commit=False
     )
     await consumer.start()
     try:

@@ -1,0 +1,52 @@
+"""What the demo promises, and whether it held."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from streams.demo.board import Board
+
+__all__ = ["Promise", "promises"]
+
+BETTER_THAN_CHANCE: Final = 0.6
+
+
+class Promise(NamedTuple):
+    """One sentence, and whether it held."""
+
+    sentence: str
+    held: bool
+
+
+def promises(board: Board, cached: Mapping[str, Any]) -> list[Promise]:
+    """Check everything that the demo claims.
+
+    Parameters
+    ----------
+    board
+        What stood on the topics.
+    cached
+        Customer id to the latest score in the cache.
+    """
+    auc = board.quality()["auc"]
+    equal = sum(cached.get(customer) == score for customer, score in board.latest.items())
+    return [
+        Promise(
+            f"every event was scored, exactly once: {len(board.scored):,} of {board.sent:,}, "
+            f"{board.repeated} repeated",
+            len(board.scored) == board.sent and not board.repeated,
+        ),
+        Promise(f"no event was refused: {board.dead_letters} dead letters", not board.dead_letters),
+        Promise(
+            f"the cache holds every customer's latest score: {equal:,} of {len(board.latest):,}",
+            equal == len(board.latest) > 0,
+        ),
+        Promise(
+            f"churn was predicted better than by chance before it was known: AUC {json.dumps(auc)[:5]} "
+            f"over {board.settled:,} settled predictions",
+            auc is not None and auc > BETTER_THAN_CHANCE,
+        ),
+    ]

@@ -1,0 +1,99 @@
+"""Batches as an agent sees them: their size, their order, and where reading begins."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from crm_online.settings import Settings
+from streams.batches import Batch, BatchApp, Generation
+from streams.connection import faust_options
+from streams.embedded import MockBroker, RealKafka
+from tests.streams.workers import PARTITIONS, counting_settings, fail, write_events
+
+pytestmark = pytest.mark.asyncio
+EVENTS = 4_000
+
+
+class Owner:
+    """Notes what it is asked; while it restores, a fetch that was under way comes back."""
+
+    def __init__(self, starts: Mapping[int, int]) -> None:
+        self.starts = starts
+        self.asked: list[tuple[Generation, frozenset[int]]] = []
+        self.dropped = 0
+        self.app: Any = None
+
+    async def idle(self) -> None: ...
+
+    async def restore(self, generation: Generation, partitions: frozenset[int]) -> None:
+        self.asked.append((generation, partitions))
+        while partitions and not self.dropped:
+            self.dropped = await self.drop_a_fetch()
+
+    def resume_at(self) -> Mapping[int, int]:
+        return self.starts
+
+    async def drop_a_fetch(self) -> int:
+        """Move the positions past records that nobody gets to see."""
+        thread = self.app.consumer._thread
+        fetcher = thread._ensure_consumer()._fetcher
+        found = await thread.call_thread(fetcher.fetched_records, [], timeout=0.2)
+        return sum(map(len, found.values()))
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    logging.disable(logging.INFO)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+async def read(settings: Settings, owner: Owner, expected: int) -> list[Batch]:
+    """Run an app until it has read so many records."""
+    app = BatchApp(
+        f"{settings.app}-read",
+        max_batch=settings.max_batch,
+        stop=fail,
+        **faust_options(settings),
+    )
+    app.finalize()
+    owner.app, found, done = app, list[Batch](), asyncio.Event()
+
+    @app.agent(app.batch_topic(settings.topic("events"), owner))
+    async def collect(stream: Any) -> None:
+        async for event in stream.noack().events():
+            found.append(event.value)
+            event.ack()
+            if sum(len(batch.records) for batch in found) >= expected:
+                done.set()
+
+    async with asyncio.timeout(60):
+        await app.start()
+        await done.wait()
+        await app.stop()
+    return found
+
+
+@pytest.fixture
+def settings(broker: MockBroker | RealKafka, app: str) -> Settings:
+    broker.create_topics({f"{app}.events": PARTITIONS})
+    return counting_settings(app, broker.address, max_batch=300)
+
+
+async def test_a_fetch_that_a_rebalance_overtook_is_fetched_again(settings: Settings) -> None:
+    await write_events(settings, EVENTS)
+    owner = Owner({1: 100, 2: EVENTS // PARTITIONS - 1, 3: 0})
+    batches = await read(settings, owner, 1_000 + 900 + 1 + 1_000)
+    assert owner.dropped > 0
+    assert owner.asked[-1][1] == frozenset(range(PARTITIONS))
+    starts = {0: 0, 1: 100, 2: 999, 3: 0}
+    for partition, start in starts.items():
+        mine = [batch for batch in batches if batch.partition == partition]
+        offsets = [record.offset for batch in mine for record in batch.records]
+        assert offsets == list(range(start, 1_000))
+        assert all(0 < len(batch.records) <= 300 and batch.end == 1_000 for batch in mine)
