@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -40,6 +41,12 @@ class Board:
         self.touches = 0
         self._settled: list[tuple[float, bool, bool]] = []
         self.settled = 0
+        self._changed = asyncio.Event()
+
+    async def changed(self) -> None:
+        """Wait for more scores."""
+        self._changed.clear()
+        await self._changed.wait()
 
     def take_scores(self, records: Sequence[Record]) -> None:
         """Count scores by the event they answer, and keep each customer's latest."""
@@ -54,6 +61,7 @@ class Board:
             place = (score["source"]["partition"], score["source"]["offset"])
             self.repeated += place in self.scored
             self.scored.add(place)
+        self._changed.set()
 
     def take_recommendations(self, records: Sequence[Record]) -> None:
         """Keep the last list."""
@@ -92,7 +100,7 @@ class Board:
         return self.opened - self.settled
 
     def segments(self) -> list[tuple[str, int]]:
-        """Customers per segment, most first."""
+        """Count customers per segment, most first."""
         return Counter(score["segment"] for score in self.latest.values()).most_common()
 
     def quality(self) -> dict[str, float | None]:

@@ -45,8 +45,8 @@ def promises(board: Board, cached: Mapping[str, Any]) -> list[Promise]:
             equal == len(board.latest) > 0,
         ),
         Promise(
-            f"churn was predicted better than by chance before it was known: AUC {json.dumps(auc)[:5]} "
-            f"over {board.settled:,} settled predictions",
+            f"churn was predicted better than by chance: AUC {json.dumps(auc)[:5]} over "
+            f"{board.settled:,} predictions made before their labels were known",
             auc is not None and auc > BETTER_THAN_CHANCE,
         ),
     ]

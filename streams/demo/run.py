@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -42,6 +43,12 @@ HORIZON_DAYS: Final = 14.0
 MOST_AHEAD: Final = 5_000  # events
 LAST_SECONDS: Final = 20.0
 LINE_SECONDS: Final = 3.0
+NEXT: Final = {
+    "score FILE --format csv --customer COLUMN --at COLUMN": "your own history, without Kafka",
+    "worker": "the service, on your Kafka (CRM_KAFKA) and Redis (CRM_REDIS)",
+    "replay FILE --format segment": "a history onto your Kafka",
+    "show CUSTOMER": "all that the cache knows of one customer",
+}
 
 
 def run_demo(*, seconds: float, customers: int, seed: int) -> int:
@@ -55,10 +62,9 @@ def run_demo(*, seconds: float, customers: int, seed: int) -> int:
         Of the population.
     """
     console = Console()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop in order
     configure_logs(logging.ERROR)
-    console.print(
-        "Starting an embedded broker and a real Valkey; the first run compiles for a while."
-    )
+    console.print("Starting a broker and a Valkey of its own; the first run compiles for a while.")
     population = Population(PopulationSettings(customers=customers, days=DAYS, seed=seed))
     with MockBroker() as broker, Valkey() as cache:
         settings = Settings(
@@ -133,7 +139,7 @@ def _until(deadline: float, events: Iterator[RawEvent]) -> Iterator[RawEvent]:
 async def _caught_up(board: Board) -> None:
     """Wait for the scorer: the embedded broker drops what nobody reads in time."""
     while board.sent - len(board.scored) > MOST_AHEAD:
-        await asyncio.sleep(0.02)
+        await board.changed()
 
 
 def _counted(steps: Iterator[Step], board: Board) -> Iterator[Step]:
@@ -184,12 +190,7 @@ def _end(checked: list[Promise], console: Console) -> int:
     for promise in checked:
         mark = "[green]held[/]  " if promise.held else "[red]broken[/]"
         console.print(f"  {mark} {promise.sentence}", highlight=False)
-    console.print(
-        "\n[bold]Next[/]\n"
-        "  crm-online score FILE --format csv --customer … --at …   your own history, without Kafka\n"
-        "  crm-online worker                                        on your Kafka (CRM_KAFKA, CRM_REDIS)\n"
-        "  crm-online replay FILE --format …                        a history onto your Kafka\n"
-        "  crm-online show CUSTOMER                                 all that the cache knows of one customer",
-        highlight=False,
-    )
+    console.print("\n[bold]Next[/]")
+    for command, what in NEXT.items():
+        console.print(f"  [bold]crm-online {command}[/]\n      {what}", highlight=False)
     return 0 if all(promise.held for promise in checked) else 1

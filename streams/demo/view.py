@@ -43,8 +43,9 @@ def line(board: Board, rate: float, lag: int) -> str:
     quality = board.quality()
     return (
         f"{_day(board)}: {len(board.scored):,} events scored, {rate:,.0f}/s, lag {lag:,}, "
-        f"{len(board.latest):,} customers, {board.open:,} predictions open, {board.settled:,} settled, "
-        f"churn AUC {_number(quality['auc'])} (against the truth {_number(quality['truth_auc'])})"
+        f"{len(board.latest):,} customers, {board.open:,} predictions open, "
+        f"{board.settled:,} settled, churn AUC {_number(quality['auc'])} "
+        f"(against the truth {_number(quality['truth_auc'])})"
     )
 
 
