@@ -1,55 +1,110 @@
-"""A progress bar with an ETA on terminals, plain lines elsewhere."""
+"""A progress bar with an ETA on terminals, plain lines elsewhere; both on standard error."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from threading import Event, Thread
+from typing import NamedTuple
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
-__all__ = ["progress_bar"]
+__all__ = ["Stage", "progress_bar"]
 
 PLAIN_SECONDS = 5.0
 
 
+class Stage(NamedTuple):
+    """What is being done, and which share of it is: 0 to 1, or None where nobody knows."""
+
+    word: str
+    share: float | None
+
+
 @contextmanager
-def progress_bar(what: str, share: Callable[[], float]) -> Iterator[Callable[[], None]]:
-    """Show how much is done, on standard error.
+def progress_bar(stage: Callable[[], Stage], *, beside_output: bool = False) -> Iterator[None]:
+    """Show how much is done for as long as the block runs.
 
     Parameters
     ----------
-    what
-        A word for the work.
-    share
-        Returns how much is done, 0 to 1.
-
-    Yields
-    ------
-    Callable
-        To be called now and then.
+    stage
+        Asked now and then, from another thread.
+    beside_output
+        Results go to standard output meanwhile: no bar where that is the same terminal.
     """
     console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _plain(what, share)
-        return
-    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(what, total=1.0)
-        yield lambda: progress.update(task, completed=share())
+    if console.is_terminal and not (beside_output and sys.stdout.isatty()):
+        with _Bar(stage, console):
+            yield
+    else:
+        with _lines(stage):
+            yield
 
 
-def _plain(what: str, share: Callable[[], float]) -> Callable[[], None]:
-    began = last = time.monotonic()
+class _Bar(Progress):
+    """A bar that asks for the state of the work whenever it is drawn."""
 
-    def advance() -> None:
-        nonlocal last
-        now, done = time.monotonic(), share()
-        if now - last >= PLAIN_SECONDS and done > 0.0:
-            last = now
-            left = (now - began) * (1.0 - done) / done
-            sys.stderr.write(f"{what}: {done:.0%}, about {left:.0f} s left\n")
+    def __init__(self, stage: Callable[[], Stage], console: Console) -> None:
+        super().__init__(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            redirect_stdout=False,  # results are no part of the picture
+        )
+        self._stage = stage
+        self._word = ""
+        self._task = self.add_task("", total=None)
 
-    return advance
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Draw the present state."""
+        word, share = self._stage()
+        if word != self._word:
+            self._word = word  # first, as a reset draws
+            self.reset(self._task, description=word)
+        total = None if share is None else 1.0
+        self.update(self._task, total=total, completed=share or 0.0)
+        yield from super().get_renderables()
+
+
+@contextmanager
+def _lines(stage: Callable[[], Stage]) -> Iterator[None]:
+    ended = Event()
+
+    def report() -> None:
+        began, last = time.monotonic(), ""
+        while not ended.wait(PLAIN_SECONDS):
+            word, share = stage()
+            began = began if word == last else time.monotonic()
+            last = word
+            sys.stderr.write(_line(word, share, time.monotonic() - began) + "\n")
+            sys.stderr.flush()
+
+    reporter = Thread(target=report, daemon=True)
+    reporter.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        reporter.join()
+
+
+def _line(word: str, share: float | None, seconds: float) -> str:
+    if share is None:
+        return f"{word} …"
+    if not share or not seconds:
+        return f"{word}: {share:.0%}"
+    return f"{word}: {share:.0%}, about {seconds * (1.0 - share) / share:,.0f} s left"

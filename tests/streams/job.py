@@ -32,7 +32,7 @@ from crm_online.simulation.population_settings import PopulationSettings
 from crm_online.simulation.raw import RawEvent
 from crm_online.simulation.replay import plan_replay
 from crm_online.sinks.redis.keys import Keys
-from streams.connection import client_options
+from streams.connection import consumer_options
 from streams.embedded import MockBroker, RealKafka, Valkey
 from streams.feeding import feed
 from streams.topics import SINGLE_PARTITION, create_missing
@@ -42,11 +42,14 @@ __all__ = [
     "ROLES",
     "Process",
     "Tail",
+    "assert_same_outcomes",
+    "assert_same_states",
     "cached",
     "comparable",
     "dumped",
     "in_turn",
     "job_settings",
+    "newest",
     "population",
     "send",
     "shelved",
@@ -62,6 +65,7 @@ PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.02
 # Of a customer's state, these depend on which model was newest, or on which lists went out.
 OF_LISTS = ("offered", "offered_session", "offered_model", "offered_offset")
+FACTS = ("customer_id", "opened_at", "due_at", "features", "source")
 PREDICTED_BYTES = 8  # churn probability and expected value, float32, behind the features
 
 
@@ -78,6 +82,7 @@ def job_settings(
         "horizon_days": 14.0,
         "min_outcomes": 20,
         "max_batch": 200,
+        "fetch_max_wait_seconds": 0.02,
         "model_publish_seconds": 0.2,
         "next_item_publish_seconds": 0.5,
         "session_timeout_seconds": 6.0,
@@ -87,9 +92,7 @@ def job_settings(
 
 def population(customers: int = 40, days: float = 45.0, seed: int = 3) -> list[RawEvent]:
     """Return the events of a small generated population, in order of time."""
-    return list(
-        Population(PopulationSettings(customers=customers, days=days, seed=seed)).events()
-    )
+    return list(Population(PopulationSettings(customers=customers, days=days, seed=seed)).events())
 
 
 @asynccontextmanager
@@ -186,7 +189,7 @@ class Tail:
         self.records: defaultdict[str, list[Any]] = defaultdict(list)
         self._settings = settings
         self._nouns = {settings.topic(noun): noun for noun in nouns}
-        self._consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False)
+        self._consumer = AIOKafkaConsumer(**consumer_options(settings))
 
     async def __aenter__(self) -> Self:
         """Begin to follow; topics must be there, or be made at first use."""
@@ -203,9 +206,7 @@ class Tail:
 
     def _places(self, topic: str) -> list[TopicPartition]:
         single = topic.removeprefix(f"{self._settings.app}.") in SINGLE_PARTITION
-        return [
-            TopicPartition(topic, p) for p in range(1 if single else self._settings.partitions)
-        ]
+        return [TopicPartition(topic, p) for p in range(1 if single else self._settings.partitions)]
 
     async def read(self) -> None:
         """Take what has come."""
@@ -219,9 +220,7 @@ class Tail:
         while any([await self._consumer.position(tp) < end for tp, end in ends.items()]):
             await self.read()
 
-    async def until(
-        self, condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS
-    ) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
         """Read on until a condition over the records holds."""
         deadline = time.monotonic() + seconds
         while not condition():
@@ -254,7 +253,9 @@ class Tail:
 
     def learned(self) -> int:
         """Offset of the last outcome that a published snapshot knows; -1 before the first."""
-        offsets = [orjson.loads(r.value)["offset"] for r in self.records["models"] if r.key == b"quality"]
+        offsets = [
+            orjson.loads(r.value)["offset"] for r in self.records["models"] if r.key == b"quality"
+        ]
         return max(offsets, default=-1)
 
 
@@ -324,3 +325,40 @@ async def dumped(settings: Settings) -> dict[bytes, Any]:
         async for key in client.scan_iter(f"{settings.app}:*", count=1000):
             found[key] = await read[await client.type(key)](key)
     return found
+
+
+def newest(records: Iterable[Any]) -> dict[str, bytes]:
+    """Return the last record of each customer, ticks left out."""
+    return {
+        record.key.decode(): record.value
+        for found in in_turn(records).values()
+        for record in found
+        if record.key[:1] != b"\0"
+    }
+
+
+def assert_same_states(truth: InProcess, state: Iterable[Any]) -> None:
+    """Compare the customers on the state topic with those of an undisturbed run."""
+    expected = {
+        customer: comparable(decode_state(packed))
+        for held in truth.scorer.partitions.values()
+        for customer, packed in held.store.packed.items()
+    }
+    found = {customer: comparable(held) for customer, held in shelved(state).items()}
+    assert len(expected) > 30
+    assert found.keys() == expected.keys()
+    for customer, held in found.items():
+        assert held == expected[customer]
+
+
+def assert_same_outcomes(expected: Iterable[Any], found: Iterable[Any]) -> None:
+    """Compare all but predictions and lists: those depend on which model was newest."""
+    for kind, names in (("opened", FACTS), ("settled", (*FACTS, "churned", "spend", "late"))):
+        wanted, seen = [], []
+        for outcomes, kept in ((expected := list(expected), wanted), (found := list(found), seen)):
+            kept += [
+                (o["prediction_id"], *(o[name] for name in names))
+                for o in outcomes
+                if o["kind"] == kind
+            ]
+        assert sorted(seen, key=repr) == sorted(wanted, key=repr)

@@ -15,7 +15,6 @@ import pytest
 from pydantic import TypeAdapter
 
 from crm_online.contract.records import RECORDS, DeadLetterHeaders
-from crm_online.customers.store import decode_state
 from crm_online.inprocess import InProcess
 from crm_online.internal import PROGRESS_KEY, TICK_KEY, TICK_TYPE
 from crm_online.log import Message
@@ -27,13 +26,14 @@ from streams.producer import OutputProducer
 from tests.damaged import damaged_events
 from tests.streams.job import (
     Tail,
+    assert_same_outcomes,
+    assert_same_states,
     cached,
-    comparable,
     in_turn,
     job_settings,
+    newest,
     population,
     send,
-    shelved,
     undisturbed,
     until,
     working,
@@ -97,7 +97,8 @@ def run(request: pytest.FixtureRequest) -> Run:
     name = "mock_broker" if request.param == "mock" else "real_kafka"
     broker: MockBroker | RealKafka = request.getfixturevalue(name)
     valkey: Valkey = request.getfixturevalue("valkey_server")
-    return asyncio.run(_run(job_settings(f"t{uuid4().hex[:12]}", broker, valkey)))
+    # Small batches, so that lists go out in the middle of sessions.
+    return asyncio.run(_run(job_settings(f"t{uuid4().hex[:12]}", broker, valkey, max_batch=7)))
 
 
 async def _run(settings: Settings) -> Run:
@@ -109,11 +110,11 @@ async def _run(settings: Settings) -> Run:
         await tail.until_learned()
         await tail.read_all()
         customers = {event.customer for event in good}
-        newest = {noun: _newest(tail.records[noun]) for noun in ("scores", "recommendations")}
+        last = {noun: newest(tail.records[noun]) for noun in ("scores", "recommendations")}
 
         async def caught_up() -> bool:
-            found = [await cached(settings, noun, customers) for noun in newest]
-            return found == list(newest.values())
+            found = [await cached(settings, noun, customers) for noun in last]
+            return found == list(last.values())
 
         await until(caught_up)
         scores = await cached(settings, "scores", customers)
@@ -138,16 +139,6 @@ async def _forge(settings: Settings) -> None:
     await producer.deliver(settings.topic("events"), 0, FORGED)
     await producer.stop()
     assert not failed
-
-
-def _newest(records: Iterable[Any]) -> dict[str, bytes]:
-    """Return the last record of each customer, ticks left out."""
-    return {
-        record.key.decode(): record.value
-        for found in in_turn(records).values()
-        for record in found
-        if record.key[:1] != b"\0"
-    }
 
 
 def _place(value: dict[str, Any]) -> tuple[int, int]:
@@ -175,7 +166,10 @@ def test_every_timer_gets_its_score_and_every_list_its_record(run: Run) -> None:
         assert len(set(found)) == len(found)
         if noun == "scores":
             assert set(found) == set(expected)
-    listed = {value["customer_id"] for value in run.values("recommendations", "crm.recommendations.updated")}
+    listed = {
+        value["customer_id"]
+        for value in run.values("recommendations", "crm.recommendations.updated")
+    }
     assert len(listed) > len({e.customer for e in run.good}) / 2
 
 
@@ -243,7 +237,9 @@ def test_each_damaged_event_becomes_one_dead_letter_and_nothing_stops(run: Run) 
             source.key,
             source.value,
         )
-    places = {tuple(v for k, v in r.headers if k.endswith(("partition", "offset"))) for r in letters}
+    places = {
+        tuple(v for k, v in r.headers if k.endswith(("partition", "offset"))) for r in letters
+    }
     assert len(places) == DAMAGED
 
 
@@ -280,39 +276,10 @@ def test_states_equal_an_undisturbed_run_field_by_field(run: Run) -> None:
     assert_same_states(run.truth, run.records["state"])
 
 
-def assert_same_states(truth: InProcess, state: Iterable[Any]) -> None:
-    expected = {
-        customer: comparable(decode_state(packed))
-        for held in truth.scorer.partitions.values()
-        for customer, packed in held.store.packed.items()
-    }
-    found = {customer: comparable(held) for customer, held in shelved(state).items()}
-    assert len(expected) > 30
-    assert found.keys() == expected.keys()
-    for customer, held in found.items():
-        assert held == expected[customer]
-
-
 def test_outcomes_equal_an_undisturbed_run(run: Run) -> None:
     expected = (orjson.loads(m.value or b"") for m in run.expected("outcomes"))
     assert_same_outcomes(expected, (orjson.loads(r.value) for r in run.records["outcomes"]))
     assert len(run.values("outcomes", "crm.prediction.settled")) > 50
-
-
-FACTS = ("customer_id", "opened_at", "due_at", "features", "source")
-
-
-def assert_same_outcomes(expected: Iterable[Any], found: Iterable[Any]) -> None:
-    """Compare all but predictions and lists: those depend on which model was newest."""
-    for kind, names in (("opened", FACTS), ("settled", (*FACTS, "churned", "spend", "late"))):
-        wanted, seen = [], []
-        for outcomes, kept in ((expected := list(expected), wanted), (found := list(found), seen)):
-            kept += [
-                (o["prediction_id"], *(o[name] for name in names))
-                for o in outcomes
-                if o["kind"] == kind
-            ]
-        assert sorted(seen, key=repr) == sorted(wanted, key=repr)
 
 
 def test_at_most_one_next_item_outcome_per_touch(run: Run) -> None:
@@ -367,5 +334,5 @@ def test_a_prediction_settles_with_the_numbers_it_opened_with(run: Run) -> None:
 
 def test_the_cache_holds_the_last_record_of_every_customer(run: Run) -> None:
     assert run.scores.keys() == {event.customer for event in run.good}
-    assert run.scores == _newest(run.records["scores"])
-    assert run.lists == _newest(run.records["recommendations"])
+    assert run.scores == newest(run.records["scores"])
+    assert run.lists == newest(run.records["recommendations"])

@@ -1,0 +1,294 @@
+"""The job when parts of it end and come back: nothing is lost, nothing is counted twice."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from redis.asyncio import Redis
+
+from crm_online.learning import Learner
+from crm_online.models.snapshots import SnapshotReader
+from crm_online.settings import Settings
+from streams.connection import consumer_options
+from streams.embedded import MockBroker, RealKafka, Valkey
+from tests.streams.job import (
+    Process,
+    Tail,
+    assert_same_outcomes,
+    assert_same_states,
+    cached,
+    dumped,
+    job_settings,
+    newest,
+    population,
+    send,
+    undisturbed,
+    until,
+    working,
+)
+
+pytestmark = pytest.mark.asyncio
+NOUNS = ("events", "scores", "recommendations", "outcomes", "interactions", "models", "state")
+LEARNED = ("churn", "value", "segments", "clusters", "quality")
+
+
+@pytest.fixture
+def settings(app: str, broker: MockBroker | RealKafka, valkey: Valkey) -> Settings:
+    return job_settings(app, broker, valkey)
+
+
+def assert_exact(settings: Settings, tail: Tail, *, repeats: bool) -> None:
+    """Compare all that depends on the log alone with an undisturbed run over the same log."""
+    truth, effects = undisturbed(settings, tail.records["events"])
+    assert_same_states(truth, tail.records["state"])
+    for noun in ("scores", "outcomes"):
+        wanted = [
+            dict(m.headers)["ce_id"]
+            for e in effects
+            for m in e.outputs.get(noun, ())
+            if not _of_lists(m.headers)
+        ]
+        found = Counter(
+            dict(r.headers)["ce_id"] for r in tail.records[noun] if not _of_lists(r.headers)
+        )
+        assert found.keys() == set(wanted)
+        assert repeats or found.total() == len(wanted)
+    assert_same_outcomes(
+        (orjson.loads(m.value or b"") for e in effects for m in e.outputs.get("outcomes", ())),
+        _each_once(tail.records["outcomes"]),
+    )
+
+
+def _of_lists(headers: Any) -> bool:
+    return dict(headers)["ce_type"] == b"crm.next_item.settled"
+
+
+def _each_once(records: Iterable[Any]) -> list[Any]:
+    return [
+        orjson.loads(value)
+        for value in {dict(r.headers)["ce_id"]: r.value for r in records}.values()
+    ]
+
+
+def assert_learned_once(settings: Settings, tail: Tail) -> None:
+    """Compare the newest models with those of a learner that read the same outcomes in one go."""
+    reader = SnapshotReader(settings.signing_key.get_secret_value().encode())
+    found = {s.name: s for r in tail.records["models"] for s in reader.apply([r])}
+    learner = Learner(settings)
+    learner.process("outcomes", tail.records["outcomes"])
+    for name in LEARNED:
+        kept = pickle.loads(pickle.dumps(learner.slots[name].snapshot()))
+        assert pickle.dumps(found[name].model) == pickle.dumps(kept), name
+    settled = {
+        o["prediction_id"] for o in _each_once(tail.records["outcomes"]) if o["kind"] == "settled"
+    }
+    assert learner.quality.settled + learner.quality.late == len(settled) > 0
+
+
+async def until_cached(settings: Settings, tail: Tail) -> None:
+    """Wait until the cache holds the last record of every customer."""
+
+    async def same() -> bool:
+        for noun in ("scores", "recommendations"):
+            last = newest(tail.records[noun])
+            if await cached(settings, noun, last) != last:
+                return False
+        return True
+
+    await tail.read_all()
+    await until(same)
+
+
+async def test_a_scorer_restarted_in_order_goes_on_without_a_repeat(settings: Settings) -> None:
+    events = population()
+    parts = events[:500], events[500:900], events[900:]
+    async with Tail(settings, *NOUNS) as tail, working(settings, ["learn"]):
+        for part in parts:
+            async with working(settings, ["score"]) as worker:
+                await send(part, settings, None)
+                await tail.until_applied()
+                restored = worker.apps["score"].role.processor.figures.restored  # type: ignore[union-attr]
+                assert bool(restored) == (part is not events[:500] and part[0] is not events[0])
+        await tail.until_learned()
+        await tail.read_all()
+        assert_exact(settings, tail, repeats=False)
+        assert_learned_once(settings, tail)
+
+
+async def test_a_scorer_stopped_in_the_middle_of_the_log_leaves_no_gap(settings: Settings) -> None:
+    events = population()
+    slow = settings.model_copy(update={"max_batch": 5})
+    async with Tail(settings, *NOUNS) as tail:
+        await send(events, settings, None)
+        for share in (0.2, 0.5):
+            async with working(slow, ["score"]):
+                await tail.until(lambda: len(tail.records["scores"]) > share * len(events))  # noqa: B023
+        await tail.read_all()
+        assert len(tail.records["scores"]) < len(events)
+        async with working(slow, ["score"]):
+            await tail.until_applied()
+        await tail.read_all()
+        assert_exact(settings, tail, repeats=False)
+
+
+async def test_a_learner_restarted_goes_on_from_its_snapshot(settings: Settings) -> None:
+    events = population()
+    async with Tail(settings, *NOUNS) as tail, working(settings, ["score"]):
+        for number, part in enumerate((events[:900], events[900:1200], events[1200:])):
+            async with working(settings, ["learn"]) as worker:
+                await send(part, settings, 5.0)
+                await tail.until_applied()
+                await tail.until_learned()
+                start = worker.apps["learn"].role.start_of("outcomes")  # type: ignore[union-attr]
+                assert (start > 0) == (number > 0)
+        await tail.read_all()
+        assert_learned_once(settings, tail)
+        assert_exact(settings, tail, repeats=False)
+
+
+async def test_the_cache_is_rebuilt_from_the_topics(settings: Settings) -> None:
+    async with Tail(settings, *NOUNS) as tail:
+        async with working(settings):
+            await send(population(), settings, 5.0)
+            await tail.until_applied()
+            await until_cached(settings, tail)
+        before = await dumped(settings)
+        async with Redis.from_url(settings.redis.get_secret_value()) as client:
+            await client.flushall()
+        await _rewind(settings, "cache", "scores", "recommendations")
+        async with working(settings, ["cache"]):
+            await until_cached(settings, tail)
+
+            async def rebuilt() -> bool:
+                return await dumped(settings) == before
+
+            await until(rebuilt)
+        assert len(before) > 100
+
+
+async def _rewind(settings: Settings, role: str, *nouns: str) -> None:
+    """Set a group back to the beginning, as ``kafka-consumer-groups --to-earliest`` does."""
+    consumer = AIOKafkaConsumer(**consumer_options(settings), group_id=f"{settings.app}-{role}")
+    await consumer.start()
+    places = [
+        TopicPartition(settings.topic(noun), p)
+        for noun in nouns
+        for p in range(settings.partitions)
+    ]
+    consumer.assign(places)
+    await consumer.commit(dict.fromkeys(places, 0))
+    await consumer.stop()
+
+
+async def test_while_the_cache_is_away_scoring_goes_on_and_nothing_is_lost(
+    app: str, broker: MockBroker | RealKafka, own_valkey: Valkey
+) -> None:
+    settings = job_settings(app, broker, own_valkey)
+    events = population()
+    async with Tail(settings, *NOUNS) as tail, working(settings) as worker:
+        await send(events[:600], settings, 10.0)
+        await tail.until_applied()
+        await until_cached(settings, tail)
+        own_valkey.kill()
+        written = worker.apps["cache"].role.written  # type: ignore[union-attr]
+        await send(events[600:], settings, 10.0)
+        await tail.until_applied()
+        assert worker.apps["cache"].role.written == written  # type: ignore[union-attr]
+        await asyncio.to_thread(own_valkey.start)
+        await until_cached_after(settings, tail, events[600].at)
+        assert_exact(settings, tail, repeats=False)
+
+
+async def until_cached_after(settings: Settings, tail: Tail, at: float) -> None:
+    """Wait for those scored since then; what the server held before died with it."""
+    await tail.read_all()
+    since = [
+        record
+        for record in tail.records["scores"]
+        if record.key[:1] != b"\0" and record.value and orjson.loads(record.value)["at"] >= _iso(at)
+    ]
+    last = newest(since)
+    assert len(last) > 20
+
+    async def same() -> bool:
+        return await cached(settings, "scores", last) == last
+
+    await until(same)
+
+
+def _iso(at: float) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+
+
+@pytest.mark.real
+async def test_two_workers_share_the_partitions(
+    app: str, real_kafka: RealKafka, valkey: Valkey
+) -> None:
+    settings = job_settings(app, real_kafka, valkey)
+    events = population()
+    every = set(range(settings.partitions))
+    async with Tail(settings, *NOUNS) as tail, working(settings) as first:
+
+        def owned(worker: Any) -> set[int]:
+            return set(worker.apps["score"].role.processor.owned)
+
+        await until(lambda: owned(first) == every)
+        await send(events[:500], settings, 10.0)
+        async with working(settings, ["score"]) as second:
+            await until(lambda: len(owned(first)) == len(owned(second)) == 2)
+            assert owned(first) | owned(second) == every
+            await send(events[500:1000], settings, 10.0)
+            assert all(
+                worker.apps["score"].role.processor.figures.events > 100  # type: ignore[union-attr]
+                for worker in (first, second)
+            )
+        await until(lambda: owned(first) == every)
+        await send(events[1000:], settings, 10.0)
+        await tail.until_applied()
+        await tail.until_learned()
+        await until_cached(settings, tail)
+        assert_exact(settings, tail, repeats=False)
+        assert_learned_once(settings, tail)
+
+
+@pytest.mark.real
+async def test_a_worker_killed_twice_comes_back_exact(
+    app: str, real_kafka: RealKafka, valkey: Valkey, tmp_path: Path
+) -> None:
+    settings = job_settings(app, real_kafka, valkey, max_batch=10)
+    events = population(60, 70.0)
+    async with Tail(settings, *NOUNS) as tail:
+        await send(events, settings, None)
+        for share in (0.2, 0.5):
+            with Process(settings, tmp_path) as worker:
+                await tail.until(
+                    lambda: (
+                        worker.alive()  # noqa: B023
+                        and len(tail.records["scores"]) > share * len(events)
+                    )  # noqa: B023
+                )
+                worker.kill()
+            await tail.read_all()
+            assert sum(tail.applied(p) + 1 for p in range(settings.partitions)) < len(events)
+        with Process(settings, tmp_path) as worker:
+            await tail.until_applied()
+            await tail.until_learned()
+            await until_cached(settings, tail)
+            assert worker.stop() == 0
+        await tail.read_all()
+        assert_exact(settings, tail, repeats=True)
+        assert_learned_once(settings, tail)
+        # In flight at a kill: a few batches of each partition.
+        repeated = Counter(dict(r.headers)["ce_id"] for r in tail.records["scores"])
+        bound = 2 * settings.in_flight_batches * settings.partitions * settings.max_batch
+        assert repeated.total() - len(repeated) <= bound
