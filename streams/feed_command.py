@@ -6,28 +6,35 @@ import asyncio
 import json as json_module
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from crm_online.customers.state import DAY
 from crm_online.simulation.population import Population
-from crm_online.simulation.population_settings import PopulationSettings
-from crm_online.simulation.replay import Pace, RateLimit, Step, parse_speed, plan_replay
+from crm_online.simulation.replay import Pace, RateLimit, Step, plan_replay
+from streams.exits import say
 from streams.feeding import feed
-from streams.progress import progress_bar
-from streams.steps import parse_max_ahead
+from streams.progress import Stage, progress_bar
 
 if TYPE_CHECKING:
     from crm_online.settings import Settings
-    from crm_online.simulation.datasets import Dataset
+    from crm_online.simulation.raw import RawEvent
+    from streams.steps import History
 
-__all__ = ["replay_file", "simulate_population"]
+__all__ = ["replay_file", "simulate_population", "write_population"]
+
+_STANDARD_OUTPUT: Final = "-"
 
 
 def replay_file(
-    settings: Settings, dataset: Dataset, *, speed: str, max_ahead: str, json: bool
+    settings: Settings,
+    history: History,
+    *,
+    factor: float | None,
+    max_ahead_seconds: float | None,
+    json: bool,
 ) -> int:
     """Replay a file; returns the exit code.
 
@@ -35,99 +42,137 @@ def replay_file(
     ----------
     settings
         Of the whole program.
-    dataset
-        The history.
-    speed
-        ``"max"``, or a multiple of real time such as ``"60x"``.
-    max_ahead
-        Days between barriers, or ``"none"``.
+    history
+        From `open_history`.
+    factor
+        How many seconds of event time pass in one; None for as fast as it goes.
+    max_ahead_seconds
+        Event time between barriers; None for none.
     json
         End with one JSON object.
     """
-    pace = Pace(parse_speed(speed), time.monotonic)
-    steps = plan_replay(dataset, parse_max_ahead(max_ahead))
-    sent, seconds = _run(settings, steps, lambda: dataset.progress, pace=pace)
-    report = dataset.report
-    _end(sent, seconds, {"rows": report.rows, "skipped": dict(report.skipped)}, json=json)
-    return 0
+    pace = Pace(factor, time.monotonic)
+    steps = history.steps(max_ahead_seconds)
+    sent, seconds = _feed(settings, steps, lambda: history.stage("replaying"), pace=pace)
+    report = history.dataset.report
+    about = {
+        "rows": report.rows,
+        "skipped": dict(report.skipped),
+        "first_lines": {reason: list(lines) for reason, lines in report.examples.items()},
+    }
+    _end(f"{sent:,} events sent", sent, seconds, about, json=json)
+    return history.end()
 
 
 def simulate_population(
     settings: Settings,
-    customers: int,
-    days: float,
-    seed: int,
+    population: Population,
     *,
     rate: float | None,
-    max_ahead: str,
-    output: Path | None,
+    max_ahead_seconds: float | None,
     json: bool,
 ) -> int:
-    """Generate a population onto the events topic, or into a file; returns the exit code.
+    """Generate a population onto the events topic; returns the exit code.
 
     Parameters
     ----------
     settings
         Of the whole program.
-    customers, days, seed
-        Of the population.
+    population
+        Whose events to send.
     rate
         Events per second at the most.
-    max_ahead
-        Days between barriers, or ``"none"``.
-    output
-        JSON lines go here in place of Kafka; ``-`` is standard output.
+    max_ahead_seconds
+        Event time between barriers; None for none.
     json
         End with one JSON object.
     """
-    population = Population(PopulationSettings(customers=customers, days=days, seed=seed))
-    if output is not None:
-        return _write(population, output)
-    start = population.settings.start
-    reached = start
-
-    def watched(steps: Iterable[Step]) -> Iterable[Step]:
-        nonlocal reached
-        for step in steps:
-            reached = step.event.at if hasattr(step, "event") else reached
-            yield step
-
-    steps = watched(plan_replay(population.events(), parse_max_ahead(max_ahead)))
+    watched = _Watched(population)
+    # In order of time already: a window would fill up before the first event.
+    steps = plan_replay(watched.events(), max_ahead_seconds, "arrival")
     limit = RateLimit(rate, time.monotonic)
-    sent, seconds = _run(settings, steps, lambda: (reached - start) / (days * DAY), rate=limit)
-    _end(sent, seconds, {"customers": customers, "seed": seed}, json=json)
+    sent, seconds = _feed(settings, steps, watched.stage, rate=limit)
+    _end(f"{sent:,} events sent", sent, seconds, _about(population), json=json)
     return 0
 
 
-def _run(
+def write_population(
+    population: Population, output: Path, *, rate: float | None, json: bool
+) -> int:
+    """Generate a population into a file of JSON lines; returns the exit code.
+
+    Parameters
+    ----------
+    population
+        Whose events to write.
+    output
+        The file; ``-`` is standard output.
+    rate
+        Events per second at the most.
+    json
+        End with one JSON object.
+    """
+    watched, limit, written = _Watched(population), RateLimit(rate, time.monotonic), 0
+    piped, began = str(output) == _STANDARD_OUTPUT, time.monotonic()
+    with ExitStack() as files:
+        stream = sys.stdout.buffer if piped else files.enter_context(output.open("wb"))
+        with progress_bar(watched.stage, beside_output=piped):
+            for event in watched.events():
+                wait = limit.delay()
+                if wait > 0.0:
+                    stream.flush()
+                    time.sleep(wait)
+                stream.write(event.value + b"\n")
+                written += 1
+            stream.flush()
+    seconds = time.monotonic() - began
+    if piped:
+        say(f"{written:,} events in {seconds:.1f} s")
+    else:
+        _end(f"{written:,} events to {output}", written, seconds, _about(population), json=json)
+    return 0
+
+
+class _Watched:
+    """A population's events, and how far its calendar has come."""
+
+    def __init__(self, population: Population) -> None:
+        self._population = population
+        self._reached = population.settings.start
+
+    def events(self) -> Iterator[RawEvent]:
+        for event in self._population.events():
+            self._reached = event.at
+            yield event
+
+    def stage(self) -> Stage:
+        about = self._population.settings
+        return Stage("simulating", min(1.0, (self._reached - about.start) / (about.days * DAY)))
+
+
+def _feed(
     settings: Settings,
     steps: Iterable[Step],
-    share: Callable[[], float],
+    stage: Callable[[], Stage],
     *,
     pace: Pace | None = None,
     rate: RateLimit | None = None,
 ) -> tuple[int, float]:
     began = time.monotonic()
-    with progress_bar("replaying", share) as advance:
-        sent = asyncio.run(
-            feed(steps, settings, pace=pace, rate=rate, advance=lambda _: advance())
-        )
+    with progress_bar(stage):
+        sent = asyncio.run(feed(steps, settings, pace=pace, rate=rate))
     return sent, time.monotonic() - began
 
 
-def _end(sent: int, seconds: float, more: dict[str, object], *, json: bool) -> None:
+def _about(population: Population) -> dict[str, object]:
+    about = population.settings
+    return {"customers": about.customers, "days": about.days, "seed": about.seed}
+
+
+def _end(what: str, count: int, seconds: float, more: dict[str, object], *, json: bool) -> None:
     if json:
-        found = {"events": sent, "seconds": round(seconds, 3), **more}
+        found = {"events": count, "seconds": round(seconds, 3), **more}
         sys.stdout.write(json_module.dumps(found) + "\n")
-        return
-    notes = "".join(f"; {name}: {value}" for name, value in more.items() if value)
-    sys.stdout.write(f"{sent:,} events in {seconds:.1f} s ({sent / seconds:,.0f}/s){notes}\n")
-
-
-def _write(population: Population, output: Path) -> int:
-    with ExitStack() as files:
-        stream = sys.stdout.buffer if str(output) == "-" else files.enter_context(output.open("wb"))
-        for event in population.events():
-            stream.write(event.value + b"\n")
-        stream.flush()
-    return 0
+    else:
+        sys.stdout.write(f"{what} in {seconds:.1f} s ({count / max(seconds, 1e-9):,.0f}/s)\n")
+    sys.stdout.flush()

@@ -88,7 +88,7 @@ def _lines(stage: Callable[[], Stage]) -> Iterator[None]:
         began, last = time.monotonic(), ""
         while not ended.wait(PLAIN_SECONDS):
             word, share = stage()
-            began = began if word == last else time.monotonic()
+            began = time.monotonic() if last and word != last else began
             last = word
             sys.stderr.write(_line(word, share, time.monotonic() - began) + "\n")
             sys.stderr.flush()

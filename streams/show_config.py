@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from streams.screen import screen
 
 if TYPE_CHECKING:
     from streams.configuration import InForce
@@ -27,14 +30,21 @@ def show_settings(rows: Sequence[InForce], *, json: bool, console: Console | Non
     console
         Where to; standard output by default.
     """
-    console = console or Console()
+    console = console or screen()
     if json:
         found = {row.name: {"value": row.value, "origin": row.origin} for row in rows}
         console.out(json_module.dumps(found, indent=2), highlight=False)
         return
     table = Table("setting", "value", "from", box=None, pad_edge=False)
     for row in rows:
-        value = json_module.dumps(row.value) if isinstance(row.value, dict | list) else row.value
-        changed = row.origin != "default"
-        table.add_row(row.name, str(value), row.origin, style="bold" if changed else None)
+        style = "" if row.origin == "default" else "bold"
+        # As text: an address in brackets is no markup.
+        table.add_row(*(Text(text) for text in _cells(row)), style=style)
     console.print(table)
+
+
+def _cells(row: InForce) -> tuple[str, str, str]:
+    if row.value is None:
+        return row.name, "not set", row.origin
+    text = row.value if isinstance(row.value, str) else json_module.dumps(row.value)
+    return row.name, text, row.origin

@@ -1,21 +1,158 @@
-"""Small readings shared by the commands that put a history on a log."""
+"""What `replay`, `simulate` and `score` share: a history opened, ordered, counted, reported."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
 from crm_online.customers.state import DAY
 from crm_online.errors import ConfigurationError
+from crm_online.simulation.columns import ColumnMap
+from crm_online.simulation.datasets import Dataset, open_dataset
+from crm_online.simulation.ordering import Order
+from crm_online.simulation.replay import Send, Step, plan_replay
+from streams.exits import EXIT_FAILED, say
+from streams.progress import Stage
 
-__all__ = ["parse_max_ahead"]
+if TYPE_CHECKING:
+    from crm_online.settings import Settings
+    from crm_online.simulation.raw import RawEvent
+
+__all__ = ["ColumnNames", "History", "open_history", "parse_max_ahead"]
+
+_CUT: Final = "damaged-gzip"
+_TABLES: Final = frozenset({".csv", ".tsv"})
 
 
-def parse_max_ahead(text: str) -> float | None:
+class ColumnNames(NamedTuple):
+    """The columns that the flags of ``--format csv`` name."""
+
+    customer: str | None
+    at: str | None
+    item: str | None
+    amount: str | None
+    kind: str | None
+
+
+class History:
+    """A file on its way to be scored or sent, with counters for the progress bar.
+
+    Parameters
+    ----------
+    dataset
+        The file.
+    order
+        As of `in_time_order`.
+    """
+
+    def __init__(self, dataset: Dataset, order: Order) -> None:
+        self.dataset = dataset
+        self.passed = 0
+        self._order = order
+        self._read = 0
+        self._unreadable = 0
+
+    def steps(self, max_ahead_seconds: float | None) -> Iterator[Step]:
+        """Plan the replay, as of `plan_replay`."""
+        for step in plan_replay(self._events(), max_ahead_seconds, self._order):
+            self.passed += isinstance(step, Send)
+            yield step
+
+    def stage(self, word: str) -> Stage:
+        """Tell how far it is; `word` is what is done with events that have been read."""
+        if not self.passed:
+            return Stage("reading", self.dataset.progress or None)
+        return Stage(word, self.dataset.progress * self.passed / self._read)
+
+    def end(self) -> int:
+        """Say what was left out, and why; returns the exit code.
+
+        Fails where the file ended too early, or held no event.
+        """
+        report = self.dataset.report
+        for reason, count in report.skipped.items():
+            lines = report.examples.get(reason, ())
+            more = ", …" if count > len(lines) else ""
+            say(
+                f"skipped {_counted(count, 'row')}: {reason}, in line {_joined(lines)}{more}",
+                style="yellow",
+            )
+        if self._unreadable:
+            say(
+                f"{_counted(self._unreadable, 'line')} without a customer or a time: no event of "
+                "the Segment spec; these become dead letters",
+                style="yellow",
+            )
+        if _CUT in report.skipped:
+            say("the file is cut short or damaged: only what stands before that was used")
+            return EXIT_FAILED
+        if not report.events:
+            say("the file holds no event: is --format what it holds?")
+            return EXIT_FAILED
+        return 0
+
+    def _events(self) -> Iterator[RawEvent]:
+        for event in self.dataset:
+            self._read += 1
+            self._unreadable += not event.customer
+            yield event
+
+
+def open_history(file: Path, format_: str, columns: ColumnNames, order: Order | None) -> History:
+    """Open a file of history.
+
+    Parameters
+    ----------
+    file
+        Plain or gzip.
+    format_
+        One of `crm_online.simulation.datasets.FORMATS`.
+    columns
+        For ``"csv"``, and only for that.
+    order
+        None for what suits the format: a table of unknown origin is sorted as a whole.
+
+    Raises
+    ------
+    ConfigurationError
+        Where the file is none, or the flags do not go with the format.
+    """
+    if file.is_dir():
+        raise ConfigurationError(f"{file} is a folder: name a file")
+    if format_ == "csv":
+        dataset = open_dataset(file, format_, columns=_column_map(columns))
+        return History(dataset, order or "whole")
+    if any(columns):
+        raise ConfigurationError(
+            "--customer, --at, --item, --amount and --kind go with --format csv only"
+        )
+    dataset = open_dataset(file, format_, pass_damaged=True)
+    if format_ == "segment" and _TABLES & set(file.suffixes):
+        raise ConfigurationError(
+            f"{file.name} looks like a table and not like JSON lines: say by --format what it holds"
+        )
+    return History(dataset, order or "window")
+
+
+def parse_max_ahead(text: str | None, settings: Settings) -> float | None:
     """Read days of event time, or ``none``; returns seconds.
+
+    Parameters
+    ----------
+    text
+        Of the flag; None for the setting `max_ahead_days`.
+    settings
+        Of the whole program.
 
     Examples
     --------
-    >>> parse_max_ahead("1"), parse_max_ahead("none")
-    (86400.0, None)
+    >>> from crm_online.settings import Settings
+    >>> parse_max_ahead("0.5", Settings()), parse_max_ahead("none", Settings())
+    (43200.0, None)
     """
+    if text is None:
+        return None if settings.max_ahead_days is None else settings.max_ahead_days * DAY
     if text.strip().lower() == "none":
         return None
     try:
@@ -25,3 +162,19 @@ def parse_max_ahead(text: str) -> float | None:
     if not 0.0 < days < float("inf"):
         raise ConfigurationError("--max-ahead takes days above zero, such as 1 or 0.5, or none")
     return days * DAY
+
+
+def _column_map(names: ColumnNames) -> ColumnMap:
+    if names.customer is None or names.at is None:
+        raise ConfigurationError(
+            "--format csv needs the names of two columns at least: --customer and --at"
+        )
+    return ColumnMap(names.customer, names.at, names.item, names.amount, names.kind)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _joined(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, numbers))

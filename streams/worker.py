@@ -63,6 +63,8 @@ class Worker:
 
     def __init__(self, settings: Settings, roles: Sequence[str]) -> None:
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._failed.add_done_callback(_retrieve)
+        self.ready = False
         self.apps: dict[str, RoleApp] = {
             name: make_app(name, settings, self.fail) for name in roles
         }
@@ -78,15 +80,15 @@ class Worker:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Start all apps, and stop them in order; not after a failure, when nothing may follow."""
+        """Start all apps, and stop them in order."""
         for app in self.apps.values():
             await app.start()
         gc.freeze()  # imports and restored state: a full collection would fall into a batch
         gc.set_threshold(50_000, 10, 10)
+        self.ready = True
         try:
             yield
         finally:
-            self._failed.cancel()
             for app in reversed(self.apps.values()):
                 await app.stop()
 
@@ -99,27 +101,33 @@ def run(settings: Settings, roles: Sequence[str]) -> None:
 
 
 async def _serve(settings: Settings, roles: Sequence[str]) -> None:
-    worker = Worker(settings, roles)
-    told = asyncio.Event()
+    worker, told = Worker(settings, roles), asyncio.Event()
+    living = asyncio.ensure_future(_live(worker, told))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
-    waiting = asyncio.ensure_future(told.wait())
+        loop.add_signal_handler(number, lambda: told.set() if worker.ready else living.cancel())
     failing = asyncio.ensure_future(worker.failure())
-    _log.info("starting", roles=list(roles), kafka=settings.kafka, app=settings.app)
-    running = worker.running()
-    starting = asyncio.ensure_future(running.__aenter__())
-    await asyncio.wait({starting, waiting, failing}, return_when=asyncio.FIRST_COMPLETED)
-    if starting.done() and not failing.done():
-        await starting
-        _log.info("ready", roles=list(roles))
-    await asyncio.wait({waiting, failing}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({living, failing}, return_when=asyncio.FIRST_COMPLETED)
     if failing.done():
         _end(failing.exception())
     failing.cancel()
-    _log.info("stopping")
     with suppress(asyncio.CancelledError):
-        await running.__aexit__(None, None, None)
+        await living
+
+
+async def _live(worker: Worker, told: asyncio.Event) -> None:
+    roles = list(worker.apps)
+    _log.info("starting", roles=roles)
+    async with worker.running():
+        _log.info("ready", roles=roles)
+        await told.wait()
+        _log.info("stopping", roles=roles)
+
+
+def _retrieve(failed: asyncio.Future[None]) -> None:
+    """Keep asyncio from complaining about a failure that nobody waited for."""
+    if not failed.cancelled():
+        failed.exception()
 
 
 def _end(error: BaseException | None) -> None:
