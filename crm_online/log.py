@@ -97,6 +97,9 @@ class Restore(Protocol):
     def finish(self) -> int:
         """Return the offset of the source partition to go on from; 0 is its beginning."""
 
+    def overtaken(self) -> list[Message]:
+        """Return, after `finish`, what must be written again over older records behind it."""
+
 
 class Machine(Protocol):
     """A keyed step machine: what `score` and `act` are to the processor that drives them."""
@@ -109,3 +112,6 @@ class Machine(Protocol):
 
     def process(self, partition: int, records: Sequence[Record]) -> Iterator[Effects]:
         """Apply one batch; yields its effects in the slices they must be delivered in."""
+
+    def correct(self, partition: int, records: Sequence[Record]) -> list[Message]:
+        """Return what must be written again over older records that another worker wrote."""

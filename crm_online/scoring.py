@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from crm_online.customers.partition import Partition, PartitionRestore
-from crm_online.log import Effects, Record
+from crm_online.log import Effects, Message, Record
 from crm_online.models.active import ActiveModels
 from crm_online.models.snapshots import ModelSnapshot
 from crm_online.publishing import Publisher
@@ -84,6 +84,16 @@ class Scorer:
         """Begin to hold a partition, from what its state topic says."""
         self.partitions[partition] = held = Partition(partition)
         return PartitionRestore(held)
+
+    def correct(self, partition: int, records: Sequence[Record]) -> list[Message]:
+        """Return what must be written again over older snapshots that another worker wrote."""
+        held = self.partitions.get(partition)
+        if held is None:
+            return []
+        keys = {
+            record.key for record in records if record.key is not None and held.is_older(record)
+        }
+        return [held.right_one(key) for key in sorted(keys)]
 
     def forget(self, partition: int) -> None:
         """Drop all that is held of a partition."""

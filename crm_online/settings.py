@@ -135,6 +135,9 @@ class Settings(BaseSettings):
         0.5, description="How long the broker may hold back a fetch that finds nothing."
     )
     session_timeout_seconds: PositiveFloat = 10.0
+    max_pause_seconds: PositiveFloat = Field(
+        600.0, description="How long a worker may stand still and still be survived by its work."
+    )
     live_skew_seconds: PositiveFloat = 3600.0
     idle_seconds: PositiveFloat = 5.0
     in_flight_batches: Positive = 8

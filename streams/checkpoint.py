@@ -7,14 +7,14 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from crm_online.errors import BrokerUnavailable, SnapshotError
-from crm_online.log import Machine, Restore
+from crm_online.log import Machine, Message, Restore
 from streams.connection import consumer_options
 
 if TYPE_CHECKING:
@@ -44,11 +44,17 @@ class Restored:
         How many records of the state topic were read.
     seconds
         How long it took.
+    ends
+        Partition to the offset of the state topic up to which it was read.
+    overtaken
+        Partition to what must be written again over older records.
     """
 
     starts: dict[int, int]
     records: int
     seconds: float
+    ends: dict[int, int] = field(default_factory=dict)
+    overtaken: dict[int, list[Message]] = field(default_factory=dict)
 
 
 async def restore(
@@ -99,11 +105,12 @@ async def restore(
                 return None
             starts = {partition: each.finish() for partition, each in restores.items()}
             starts = await _check(reader, source, state, starts)
+            overtaken = {partition: each.overtaken() for partition, each in restores.items()}
     except KafkaError as error:
         raise BrokerUnavailable(
             f"{state} could not be read at {settings.kafka} ({error!r}): check CRM_KAFKA"
         ) from error
-    return Restored(starts, records, time.monotonic() - began)
+    return Restored(starts, records, time.monotonic() - began, reading.ends, overtaken)
 
 
 @asynccontextmanager
@@ -129,6 +136,7 @@ class _Reading:
         self._topic = topic
         self._restores = restores
         self._records = 0
+        self.ends = dict.fromkeys(restores, 0)
         self._began = self._reported = time.monotonic()
 
     async def run(self, wanted: Callable[[], bool]) -> int:
@@ -136,7 +144,9 @@ class _Reading:
         if not await self._is_there(wanted):
             return 0
         every = [TopicPartition(self._topic, partition) for partition in self._restores]
-        left = {tp: end for tp, end in (await reader.end_offsets(every)).items() if end > 0}
+        ends = await reader.end_offsets(every)
+        self.ends = {tp.partition: end for tp, end in ends.items()}
+        left = {tp: end for tp, end in ends.items() if end > 0}
         reader.assign(list(left))
         if left:
             await reader.seek_to_beginning(*left)

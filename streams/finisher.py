@@ -62,7 +62,11 @@ class Finisher:
         self._last.pop(partition, None)
 
     async def _begin(self, partition: int, step: Coroutine[Any, Any, None]) -> None:
-        await self._slots.acquire()
+        try:
+            await self._slots.acquire()
+        except asyncio.CancelledError:
+            step.close()
+            raise
         task = asyncio.create_task(self._after(self._last.get(partition), step))
         self._last[partition] = task
         self._under_way.add(task)

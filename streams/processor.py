@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from uuid import uuid4
 
 from crm_online.errors import BrokerUnavailable
-from crm_online.log import Effects, Machine, Message
+from crm_online.log import Effects, Machine, Message, Record
 from crm_online.settings import Settings
 from streams import checkpoint
 from streams.batches import Batch, Generation
 from streams.finisher import Finisher
+from streams.guard import Guard, written_by
 from streams.producer import OutputProducer
 from streams.topics import SINGLE_PARTITION
 
@@ -35,6 +37,8 @@ class Figures:
         Spent in the machine.
     stale
         Batches dropped because a rebalance had overtaken them; their records are read again.
+    corrected
+        Snapshots written again over older ones of another worker.
     restored, restore_seconds
         Records read back from the state topic, and the time it took.
     """
@@ -43,6 +47,7 @@ class Figures:
     batches: int = 0
     seconds: float = 0.0
     stale: int = 0
+    corrected: int = 0
     restored: int = 0
     restore_seconds: float = 0.0
 
@@ -88,6 +93,8 @@ class Processor:
         self._settings = settings
         self._stop = stop
         self._after_restore = after_restore
+        self._writer = uuid4().hex[:12].encode()
+        self.guard: Final = Guard(settings, self.state, self._writer, self._correct)
         self._finisher = Finisher(self._deliver_state, settings.in_flight_batches, stop)
         self._applying = asyncio.Lock()
         self._taking = False
@@ -201,8 +208,22 @@ class Processor:
         self._starts |= restored.starts
         self._applied |= restored.starts
         self._owned |= partitions
+        for partition, messages in restored.overtaken.items():
+            if messages:
+                await self._finisher.add(partition, Effects(snapshots=messages), [])
+        self.guard.watch(restored.ends)
         if self._after_restore is not None:
             await self._after_restore(partitions)
+
+    async def _correct(self, partition: int, foreign: Sequence[Record]) -> None:
+        """Write the right record again behind older ones of another worker, in rule order."""
+        async with self._applying:
+            if partition not in self.owned:
+                return
+            messages = self._machine.correct(partition, foreign)
+            if messages:
+                self.figures.corrected += len(messages)
+                await self._finisher.add(partition, Effects(snapshots=messages), [])
 
     def _abandon(self) -> None:
         self._taking = False
@@ -211,6 +232,7 @@ class Processor:
     def _forget(self, partition: int) -> None:
         self._machine.forget(partition)
         self._finisher.forget(partition)
+        self.guard.leave([partition])
         for each in (self._starts, self._applied, self._ends, self._newest):
             each.pop(partition, None)
 
@@ -244,4 +266,4 @@ class Processor:
             yield effects
 
     async def _deliver_state(self, partition: int, messages: Any) -> None:
-        await self._producer.deliver(self.state, partition, messages)
+        await self._producer.deliver(self.state, partition, written_by(messages, self._writer))

@@ -26,7 +26,14 @@ class Fetched(dict[TP, list[Any]]):
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread, which stamps what it fetches."""
 
+    app: BatchApp
     seeks = 0
+
+    def _create_worker_consumer(self, *args: Any, **options: Any) -> Any:
+        consumer = super()._create_worker_consumer(*args, **options)
+        # Faust says 1.5 s, and what is asked meanwhile on the same connection waits as long.
+        consumer._fetch_max_wait_ms = self.app.fetch_max_wait_ms  # noqa: SLF001 - no other way
+        return consumer
 
     async def _fetch_records(self, *args: Any, **options: Any) -> Fetched:
         records = await super()._fetch_records(*args, **options)

@@ -51,6 +51,7 @@ class ScoreRole:
         replica = self.scorer.replica
         await self._follow("interactions", replica.apply, replica.offset + 1)
         self._tasks.begin(self._tick_when_idle())
+        self._tasks.begin(self.processor.guard.run())
 
     async def close(self) -> None:
         """Let go of everything."""

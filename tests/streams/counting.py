@@ -41,6 +41,9 @@ class Counts:
     def finish(self) -> int:
         return self.as_of + 1
 
+    def overtaken(self) -> list[Message]:
+        return []
+
 
 class Counting:
     """A machine that counts the events of each key and says so in one output per event."""
@@ -68,6 +71,15 @@ class Counting:
         snapshots = [Message(key, json.dumps(count).encode()) for key, count in changed.items()]
         progress = Message(PROGRESS, json.dumps(held.as_of).encode())
         yield Effects({"scores": outputs}, snapshots, progress, held.as_of, len(records))
+
+    def correct(self, partition: int, records: Sequence[Record]) -> list[Message]:
+        held = self.partitions[partition]
+        return [
+            Message(record.key, json.dumps(held.counts[record.key]).encode())
+            for record in records
+            if record.key in held.counts
+            and json.loads(record.value or b"")[0] < held.counts[record.key][0]
+        ]
 
 
 def die(error: BaseException) -> None:

@@ -36,11 +36,17 @@ class Reading:
             def finish(self) -> int:
                 return machine.start
 
+            def overtaken(self) -> list[Message]:
+                return []
+
         return Restoring()
 
     def forget(self, partition: int) -> None: ...
 
     def process(self, partition: int, records: Sequence[Record]) -> Any: ...
+
+    def correct(self, partition: int, records: Sequence[Record]) -> list[Message]:
+        return []
 
 
 async def restore(

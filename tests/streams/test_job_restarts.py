@@ -6,6 +6,7 @@ import asyncio
 import pickle
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def assert_exact(settings: Settings, tail: Tail, *, repeats: bool) -> None:
 
 
 def _of_lists(headers: Any) -> bool:
-    return dict(headers)["ce_type"] == b"crm.next_item.settled"
+    return bool(dict(headers)["ce_type"] == b"crm.next_item.settled")
 
 
 def _each_once(records: Iterable[Any]) -> list[Any]:
@@ -91,6 +92,10 @@ def assert_learned_once(settings: Settings, tail: Tail) -> None:
         o["prediction_id"] for o in _each_once(tail.records["outcomes"]) if o["kind"] == "settled"
     }
     assert learner.quality.settled + learner.quality.late == len(settled) > 0
+
+
+def _scored(tail: Tail, count: float, worker: Process | None = None) -> bool:
+    return (worker is None or worker.alive()) and len(tail.records["scores"]) > count
 
 
 async def until_cached(settings: Settings, tail: Tail) -> None:
@@ -130,7 +135,7 @@ async def test_a_scorer_stopped_in_the_middle_of_the_log_leaves_no_gap(settings:
         await send(events, settings, None)
         for share in (0.2, 0.5):
             async with working(slow, ["score"]):
-                await tail.until(lambda: len(tail.records["scores"]) > share * len(events))  # noqa: B023
+                await tail.until(partial(_scored, tail, share * len(events)))
         await tail.read_all()
         assert len(tail.records["scores"]) < len(events)
         async with working(slow, ["score"]):
@@ -176,14 +181,13 @@ async def test_the_cache_is_rebuilt_from_the_topics(settings: Settings) -> None:
 
 async def _rewind(settings: Settings, role: str, *nouns: str) -> None:
     """Set a group back to the beginning, as ``kafka-consumer-groups --to-earliest`` does."""
-    consumer = AIOKafkaConsumer(**consumer_options(settings), group_id=f"{settings.app}-{role}")
+    topics = [settings.topic(noun) for noun in nouns]
+    consumer = AIOKafkaConsumer(
+        *topics, **consumer_options(settings), group_id=f"{settings.app}-{role}"
+    )
     await consumer.start()
-    places = [
-        TopicPartition(settings.topic(noun), p)
-        for noun in nouns
-        for p in range(settings.partitions)
-    ]
-    consumer.assign(places)
+    places = [TopicPartition(topic, p) for topic in topics for p in range(settings.partitions)]
+    await until(lambda: consumer.assignment() == set(places))
     await consumer.commit(dict.fromkeys(places, 0))
     await consumer.stop()
 
@@ -271,12 +275,7 @@ async def test_a_worker_killed_twice_comes_back_exact(
         await send(events, settings, None)
         for share in (0.2, 0.5):
             with Process(settings, tmp_path) as worker:
-                await tail.until(
-                    lambda: (
-                        worker.alive()  # noqa: B023
-                        and len(tail.records["scores"]) > share * len(events)
-                    )  # noqa: B023
-                )
+                await tail.until(partial(_scored, tail, share * len(events), worker))
                 worker.kill()
             await tail.read_all()
             assert sum(tail.applied(p) + 1 for p in range(settings.partitions)) < len(events)

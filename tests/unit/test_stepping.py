@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from crm_online.customers.partition import Partition, PartitionRestore, progress_message
 from crm_online.customers.state import DAY, CustomerState
 from crm_online.customers.store import decode_state, encode_state
+from crm_online.errors import SnapshotError
 from crm_online.log import LogRecord, Message
+from crm_online.scoring import Scorer
 from crm_online.settings import Settings
 from crm_online.slices import Slice
 from crm_online.stepping import Stepper
@@ -261,6 +263,50 @@ def test_a_worker_that_dies_after_any_delivery_loses_nothing(
 
 def test_a_snapshot_of_a_newer_version_is_refused_with_what_to_do() -> None:
     restore = PartitionRestore(Partition(0))
-    newer = encode_state(CustomerState(version=9))
-    with pytest.raises(Exception, match="newer crm-online"):
-        restore.apply(log_of([Message(b"c-1", newer)]))
+    restore.apply(log_of([Message(b"c-1", encode_state(CustomerState(version=9)))]))
+    with pytest.raises(SnapshotError, match="newer crm-online"):
+        restore.finish()
+
+
+def restored(messages: Sequence[Message]) -> tuple[Partition, list[Message]]:
+    partition = Partition(0)
+    restore = PartitionRestore(partition)
+    restore.apply(log_of(messages))
+    restore.finish()
+    return partition, restore.overtaken()
+
+
+def snapshot(as_of: float, orders: int = 0) -> Message:
+    return Message(b"a", encode_state(CustomerState(as_of=as_of, orders=orders)))
+
+
+def test_a_stale_snapshot_behind_the_newer_one_loses_and_is_written_over() -> None:
+    newer, stale = snapshot(9.0, orders=2), snapshot(3.0, orders=1)
+    partition, again = restored([newer, stale])
+    assert states(partition)["a"].orders == 2
+    assert again == [newer]
+    assert restored([stale, newer])[1] == []
+    assert restored([newer, stale, newer])[1] == []
+
+
+def test_a_stale_snapshot_behind_a_removal_does_not_bring_a_customer_back() -> None:
+    removal = Message(b"a", None, [("as_of", b"0:8")])
+    partition, again = restored([snapshot(3.0), removal, snapshot(5.0)])
+    assert not states(partition)
+    assert [(m.key, m.value) for m in again] == [(b"a", None)]
+    partition, again = restored([removal, snapshot(9.0)])
+    assert set(states(partition)) == {"a"}
+    assert again == []
+
+
+def test_what_another_worker_wrote_is_corrected_only_where_it_is_older() -> None:
+    scorer = Scorer(Settings())
+    restore = scorer.restore(0)
+    restore.apply(log_of([snapshot(9.0, orders=2)]))
+    restore.finish()
+    foreign = log_of([snapshot(3.0), snapshot(11.0)._replace(key=b"b"), snapshot(9.0)])
+    assert scorer.correct(0, foreign[:1]) == [snapshot(9.0, orders=2)]
+    assert scorer.correct(0, foreign[2:]) == []
+    older = progress_message(Partition(0).progress)
+    scorer.partitions[0].progress.as_of = 7
+    assert scorer.correct(0, log_of([older])) == [progress_message(scorer.partitions[0].progress)]
