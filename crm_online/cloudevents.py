@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Final
 
+import msgspec
+
 from crm_online.log import Header
 from crm_online.scores import Source
 
@@ -18,6 +20,7 @@ __all__ = ["event_id", "headers", "utc"]
 
 _JSON: Final = ("content-type", b"application/json")
 _VERSION: Final = ("ce_specversion", b"1.0")
+_encode: Final = msgspec.json.Encoder().encode
 
 
 def utc(seconds: float) -> datetime:
@@ -47,9 +50,7 @@ def event_id(customer: str, source: Source, kind: str) -> str:
     >>> event_id("c-1", Source(0, 2, 17), "score") == event_id("c-1", Source(0, 2, 17), "score")
     True
     """
-    s = source
-    place = f"{kind}|{s.epoch}|{s.partition}|{s.offset}|{s.step}|{s.due!r}|{s.index}|{customer}"
-    return blake2b(place.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return blake2b(_encode((kind, source, customer)), digest_size=16).hexdigest()
 
 
 def headers(kind: bytes, ce_source: bytes, ce_id: str, at: datetime) -> list[Header]:
@@ -71,6 +72,6 @@ def headers(kind: bytes, ce_source: bytes, ce_id: str, at: datetime) -> list[Hea
         ("ce_id", ce_id.encode()),
         ("ce_source", ce_source),
         ("ce_type", kind),
-        ("ce_time", at.isoformat().encode()),
+        ("ce_time", _encode(at)[1:-1]),  # without quotes: the same RFC 3339 as in the value
         _JSON,
     ]

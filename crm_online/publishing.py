@@ -91,6 +91,7 @@ class Publisher:
 
     def _score(self, moment: Moment, scored: Scored, row: int) -> Message:
         at, name = utc(moment.at), event_id(moment.customer, moment.source, "score")
+        active = moment.last_activity  # most events are activity themselves
         update = ScoreUpdate(
             name,
             moment.customer,
@@ -108,7 +109,7 @@ class Publisher:
             moment.orders,
             moment.spend / 100.0,
             moment.refunds / 100.0,
-            utc(moment.last_activity) if moment.last_activity else None,
+            at if active == moment.at else utc(active) if active else None,
             scored.versions,
         )
         return Message(

@@ -116,7 +116,5 @@ def _order(moment: Moment) -> tuple[int, float, str]:
 
 
 def _versions(prediction: Prediction) -> dict[str, str]:
-    return {
-        "churn": f"churn@{prediction.churn_offset}",
-        "value": f"value@{prediction.value_offset}",
-    }
+    offsets = {"churn": prediction.churn_offset, "value": prediction.value_offset}
+    return {name: f"{name}@{offset}" for name, offset in offsets.items() if offset >= 0}

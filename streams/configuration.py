@@ -24,7 +24,7 @@ _PREFIX: Final = "CRM_"
 _OTHER_VARIABLES: Final = frozenset({SETTINGS_FILE, "CRM_DATA_FOLDER"})
 # What Kubernetes puts into every container where a service is called crm-something.
 _OF_KUBERNETES: Final = re.compile(
-    r"CRM_\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)|CRM_\w+_PORT"
+    r"(CRM_\w+?)_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)"
 )
 
 
@@ -171,12 +171,17 @@ def _from_environment(variables: Mapping[str, str]) -> dict[str, _Given]:
         if not variable.startswith(_PREFIX) or variable in _OTHER_VARIABLES:
             continue
         if name not in Settings.model_fields:
-            if _OF_KUBERNETES.fullmatch(variable):
+            if _is_of_kubernetes(variable, variables):
                 continue
             raise ConfigurationError(f"{variable} is no setting; {_hint(name, _PREFIX)}")
         if variables[variable].strip():
             found[name] = _Given(variables[variable], f"environment {variable}", variable)
     return found
+
+
+def _is_of_kubernetes(variable: str, variables: Mapping[str, str]) -> bool:
+    found = _OF_KUBERNETES.fullmatch(variable)
+    return found is not None and f"{found[1]}_SERVICE_HOST" in variables
 
 
 def _from_file(file: Path, *, given: bool) -> dict[str, _Given]:
@@ -204,12 +209,15 @@ def _parsed(name: str, given: _Given) -> Any:
     text, annotation = given.value.strip(), Settings.model_fields[name].annotation
     if text.lower() == "none" and type(None) in get_args(annotation):
         return None
-    if text[:1] not in {"{", "["} or not _is_nested(annotation):
-        return given.value
+    if not _is_nested(annotation):
+        return text
     try:
         return json.loads(text)
     except ValueError as error:
-        raise ConfigurationError(f"{given.label} is no valid JSON: {error}") from None
+        raise ConfigurationError(
+            f"{given.label} is no valid JSON ({error}): write a model as "
+            '{"class": "river.…"}, a list as ["Order Completed"]'
+        ) from None
 
 
 def _is_nested(annotation: Any) -> bool:

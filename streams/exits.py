@@ -23,6 +23,7 @@ __all__ = [
     "EXIT_UNAVAILABLE",
     "EXIT_USAGE",
     "Commands",
+    "counted",
     "say",
 ]
 
@@ -57,7 +58,7 @@ class Commands(TyperGroup):
         """Run the command that the context asks for."""
         self._traceback = bool(ctx.params.get("traceback"))
         try:
-            return super().invoke(ctx)  # type: ignore[arg-type]
+            return super().invoke(ctx)
         except KeyboardInterrupt:
             say("interrupted")
             raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -85,8 +86,21 @@ def say(text: str, *, style: str = "") -> None:
     from rich.text import Text  # noqa: PLC0415
 
     kept = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-    shown = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in kept)
+    shown = "".join(
+        c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in kept
+    )
     Console(stderr=True).print(Text(f"crm-online: {shown}", style=style), soft_wrap=True)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "row"), counted(1200, "row")
+    ('1 row', '1,200 rows')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _sentence(error: Exception) -> str:

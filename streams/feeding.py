@@ -9,15 +9,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from aiokafka.partitioner import murmur2
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
-from crm_online.errors import BrokerUnavailable, ConfigurationError
 from crm_online.internal import tick
 from crm_online.log import Message
 from crm_online.simulation.replay import Barrier, Pace, RateLimit, Send, Step, Tick
-from streams.connection import admin_options
 from streams.producer import OutputProducer
+from streams.topics import partition_count
 from streams.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -117,7 +114,7 @@ async def feed(
     BrokerUnavailable
         Where the broker is away, or a barrier waits in vain for a worker.
     """
-    partitions = await asyncio.to_thread(_count_partitions, settings)
+    partitions = await asyncio.to_thread(partition_count, settings, "events")
     pace = pace or Pace(None, time.monotonic)
     rate = rate or RateLimit(None, time.monotonic)
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -162,22 +159,6 @@ async def _run(
             await feeder.tick(step.at)
     await feeder.flush()
     advance(feeder.sent)
-
-
-def _count_partitions(settings: Settings) -> int:
-    """Ask the broker; one that makes topics at first use makes this one now."""
-    topic = settings.topic("events")
-    try:
-        found = AdminClient(admin_options(settings)).list_topics(topic, timeout=15.0).topics[topic]
-    except KafkaException as error:
-        raise BrokerUnavailable(
-            f"no broker answers at {settings.kafka}: start it, or correct CRM_KAFKA"
-        ) from error
-    if not found.partitions:
-        raise ConfigurationError(
-            f"{topic} does not exist: run `crm-online topics`, or correct CRM_APP"
-        )
-    return len(found.partitions)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""The options that several commands share."""
+"""The options of the commands: what they are called, and what their help says."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from typing import Annotated, Literal
 
 import typer
 
+from crm_online import __version__
+
 __all__ = [
     "Amount",
     "At",
+    "Crowd",
     "Customer",
+    "CustomerId",
+    "Customers",
+    "Days",
     "File",
     "Format",
     "Item",
@@ -19,27 +25,42 @@ __all__ = [
     "Kind",
     "MaxAhead",
     "Order",
+    "Outcomes",
+    "Output",
     "Prefix",
+    "Rate",
     "Redis",
+    "Roles",
+    "Seconds",
     "Seed",
     "Set",
     "SettingsFile",
+    "Speed",
+    "Traceback",
+    "Version",
 ]
 
 _SETTINGS = "Settings"
 _COLUMNS = "Columns of --format csv"
 
-File = Annotated[Path, typer.Argument(help="The history; .gz is unpacked on the way.")]
+File = Annotated[
+    Path, typer.Argument(metavar="FILE", help="The history; .gz is unpacked on the way.")
+]
 Format = Annotated[
     Literal["segment", "online-retail", "rees46", "clicks", "csv"],
-    typer.Option("--format", help="What the file holds; segment is JSON lines."),
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="segment (JSON lines), online-retail, rees46, clicks or csv.",
+    ),
 ]
 Order = Annotated[
     Literal["window", "whole", "arrival"] | None,
     typer.Option(
         "--order",
-        help="Sort events by time within a window of 100,000, or the whole file first, or leave "
-        "them as they arrive; without this, whole for csv and window for all others.",
+        metavar="ORDER",
+        help="Sort by time: window (of 100,000 events), whole (the file first), or arrival (not "
+        "at all); without this, whole for csv and window for others.",
         show_default=False,
     ),
 ]
@@ -53,8 +74,45 @@ MaxAhead = Annotated[
         show_default=False,
     ),
 ]
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if wanted:
+        typer.echo(f"crm-online {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+]
+Traceback = Annotated[bool, typer.Option("--traceback", hidden=True)]
+Crowd = Annotated[int, typer.Option(metavar="NUMBER", min=50, help="Size of the population.")]
+CustomerId = Annotated[str, typer.Argument(metavar="CUSTOMER", help="Customer id.")]
+Seconds = Annotated[float, typer.Option(metavar="NUMBER", min=10, help="How long to run.")]
+Roles = Annotated[str, typer.Option(metavar="ROLES", help="all, or some of score,learn,cache.")]
+Speed = Annotated[
+    str, typer.Option(metavar="SPEED", help="max, or a multiple of real time such as 60x.")
+]
+Outcomes = Annotated[
+    bool, typer.Option("--outcomes", help="Print settled outcomes in place of scores.")
+]
+Customers = Annotated[int, typer.Option(metavar="NUMBER", min=1, help="Size of the population.")]
+Days = Annotated[float, typer.Option(metavar="DAYS", min=1, help="Days of event time.")]
+Rate = Annotated[
+    float | None,
+    typer.Option(metavar="NUMBER", help="Events per second at the most.", show_default=False),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write JSON lines to this file in place of Kafka; - is standard output.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same events.")]
+Seed = Annotated[int, typer.Option(metavar="NUMBER", help="The same seed gives the same events.")]
 
 
 def _column(name: str, text: str) -> typer.models.OptionInfo:

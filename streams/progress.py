@@ -22,6 +22,7 @@ from rich.progress import (
 __all__ = ["Stage", "progress_bar"]
 
 PLAIN_SECONDS = 5.0
+PLAIN_SHARE = 0.1  # of the time so far: a run of hours needs no line every few seconds
 
 
 class Stage(NamedTuple):
@@ -55,6 +56,8 @@ class _Bar(Progress):
     """A bar that asks for the state of the work whenever it is drawn."""
 
     def __init__(self, stage: Callable[[], Stage], console: Console) -> None:
+        self._stage = stage
+        self._word = ""
         super().__init__(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -65,18 +68,16 @@ class _Bar(Progress):
             transient=True,
             redirect_stdout=False,  # results are no part of the picture
         )
-        self._stage = stage
-        self._word = ""
-        self._task = self.add_task("", total=None)
+        self.add_task("", total=None)
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """Draw the present state."""
-        word, share = self._stage()
-        if word != self._word:
-            self._word = word  # first, as a reset draws
-            self.reset(self._task, description=word)
-        total = None if share is None else 1.0
-        self.update(self._task, total=total, completed=share or 0.0)
+        for task in self.task_ids:  # none yet while the base class is made
+            word, share = self._stage()
+            if word != self._word:
+                self._word = word  # first, as a reset draws
+                self.reset(task, description=word)
+            self.update(task, total=None if share is None else 1.0, completed=share or 0.0)
         yield from super().get_renderables()
 
 
@@ -85,12 +86,14 @@ def _lines(stage: Callable[[], Stage]) -> Iterator[None]:
     ended = Event()
 
     def report() -> None:
-        began, last = time.monotonic(), ""
-        while not ended.wait(PLAIN_SECONDS):
+        began, last, pause = time.monotonic(), "", PLAIN_SECONDS
+        while not ended.wait(pause):
             word, share = stage()
             began = time.monotonic() if last and word != last else began
             last = word
-            sys.stderr.write(_line(word, share, time.monotonic() - began) + "\n")
+            seconds = time.monotonic() - began
+            pause = max(PLAIN_SECONDS, seconds * PLAIN_SHARE)
+            sys.stderr.write(_line(word, share, seconds) + "\n")
             sys.stderr.flush()
 
     reporter = Thread(target=report, daemon=True)

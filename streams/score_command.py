@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, BinaryIO
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from crm_online.simulation.offline import score_history
-from streams.exits import say
+from streams.exits import counted, say
 from streams.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
     from streams.steps import History
 
 __all__ = ["score_file"]
+
+# Topic, type of record (ticks pass through topics, too) and what people call it.
+_RESULTS: Final = (
+    ("scores", b"crm.score.updated", "score update"),
+    ("outcomes", b"crm.prediction.settled", "settled outcome"),
+    ("recommendations", None, "list"),
+    ("dead-letters", None, "dead letter"),
+)
 
 
 def score_file(
@@ -47,18 +56,23 @@ def score_file(
     began = time.monotonic()
     with progress_bar(lambda: history.stage("scoring"), beside_output=True):
         for effects in score_history(history.steps(max_ahead_seconds), settings):
-            _write(effects, stream, outcomes=outcomes)
-            counts["events"] += effects.events
-            counts.update({noun: len(found) for noun, found in effects.outputs.items()})
+            for noun, values in _results(effects):
+                counts[noun] += len(values)
+                if noun == ("settled outcome" if outcomes else "score update"):
+                    stream.writelines(value + b"\n" for value in values)
         stream.flush()
     seconds = time.monotonic() - began
-    summary = ", ".join(f"{count:,} {noun}" for noun, count in counts.items())
-    say(f"{summary} in {seconds:.1f} s ({counts['events'] / max(seconds, 1e-9):,.0f} events/s)")
+    done = ", ".join(counted(count, noun) for noun, count in counts.items() if count)
+    rate = f"{history.passed / max(seconds, 1e-9):,.0f} events/s"
+    say(f"{counted(history.passed, 'event')} in {seconds:.1f} s ({rate}); {done or 'no result'}")
     return history.end()
 
 
-def _write(effects: Effects, stream: BinaryIO, *, outcomes: bool) -> None:
-    wanted = b"crm.prediction.settled" if outcomes else b"crm.score.updated"
-    for message in effects.outputs.get("outcomes" if outcomes else "scores", ()):
-        if message.value is not None and dict(message.headers).get("ce_type") == wanted:
-            stream.write(message.value + b"\n")
+def _results(effects: Effects) -> Iterator[tuple[str, list[bytes]]]:
+    for topic, kind, noun in _RESULTS:
+        found = (
+            message.value
+            for message in effects.outputs.get(topic, ())
+            if kind is None or dict(message.headers).get("ce_type") == kind
+        )
+        yield noun, [value for value in found if value is not None]

@@ -2,17 +2,67 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["as_json", "render"]
+from crm_online.sinks.redis import CacheReader, connect
+from streams.exits import EXIT_FAILED, say
+from streams.screen import screen
+
+if TYPE_CHECKING:
+    from crm_online.settings import Settings
+
+__all__ = ["as_json", "render", "show_customer"]
+
+RETRIES: Final = 2  # a person waits
 
 Fields = Mapping[str, Any]
+
+
+def show_customer(settings: Settings, customer: str, *, json: bool) -> int:
+    """Print everything in the cache on one customer; returns 1 where there is nothing.
+
+    Parameters
+    ----------
+    settings
+        Of the whole program.
+    customer
+        The id.
+    json
+        Print JSON in place of tables.
+
+    Raises
+    ------
+    SinkUnavailable
+        Where Redis does not answer.
+    ConfigurationError
+        Where its address or credentials are wrong.
+    """
+    found = asyncio.run(_read(settings, customer))
+    if found is None:
+        say(
+            f"the cache holds nothing on this customer under {settings.app!r}: check the id and "
+            "CRM_APP, and that a worker with role cache runs"
+        )
+        return EXIT_FAILED
+    if json:
+        sys.stdout.write(as_json(found) + "\n")
+    else:
+        render(found, screen())
+    sys.stdout.flush()
+    return 0
+
+
+async def _read(settings: Settings, customer: str) -> dict[str, Any] | None:
+    async with connect(settings) as client:
+        return await CacheReader(settings, client, retries=RETRIES).customer(customer)
 
 
 def as_json(customer: Fields) -> str:

@@ -35,7 +35,7 @@ def show_settings(rows: Sequence[InForce], *, json: bool, console: Console | Non
         found = {row.name: {"value": row.value, "origin": row.origin} for row in rows}
         console.out(json_module.dumps(found, indent=2), highlight=False)
         return
-    table = Table("setting", "value", "from", box=None, pad_edge=False)
+    table = Table("setting", "from", "value", box=None, pad_edge=False)
     for row in rows:
         style = "" if row.origin == "default" else "bold"
         # As text: an address in brackets is no markup.
@@ -45,6 +45,6 @@ def show_settings(rows: Sequence[InForce], *, json: bool, console: Console | Non
 
 def _cells(row: InForce) -> tuple[str, str, str]:
     if row.value is None:
-        return row.name, "not set", row.origin
+        return row.name, row.origin, "not set"
     text = row.value if isinstance(row.value, str) else json_module.dumps(row.value)
-    return row.name, text, row.origin
+    return row.name, row.origin, text

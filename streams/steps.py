@@ -12,7 +12,7 @@ from crm_online.simulation.columns import ColumnMap
 from crm_online.simulation.datasets import Dataset, open_dataset
 from crm_online.simulation.ordering import Order
 from crm_online.simulation.replay import Send, Step, plan_replay
-from streams.exits import EXIT_FAILED, say
+from streams.exits import EXIT_FAILED, counted, say
 from streams.progress import Stage
 
 if TYPE_CHECKING:
@@ -75,19 +75,19 @@ class History:
             lines = report.examples.get(reason, ())
             more = ", …" if count > len(lines) else ""
             say(
-                f"skipped {_counted(count, 'row')}: {reason}, in line {_joined(lines)}{more}",
+                f"skipped {counted(count, 'row')}: {reason}, in line {_joined(lines)}{more}",
                 style="yellow",
             )
         if self._unreadable:
             say(
-                f"{_counted(self._unreadable, 'line')} without a customer or a time: no event of "
+                f"{counted(self._unreadable, 'line')} without a customer or a time: no event of "
                 "the Segment spec; these become dead letters",
                 style="yellow",
             )
         if _CUT in report.skipped:
             say("the file is cut short or damaged: only what stands before that was used")
             return EXIT_FAILED
-        if not report.events:
+        if self._unreadable == report.events:
             say("the file holds no event: is --format what it holds?")
             return EXIT_FAILED
         return 0
@@ -170,10 +170,6 @@ def _column_map(names: ColumnNames) -> ColumnMap:
             "--format csv needs the names of two columns at least: --customer and --at"
         )
     return ColumnMap(names.customer, names.at, names.item, names.amount, names.kind)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _joined(numbers: Iterable[int]) -> str:

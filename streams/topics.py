@@ -23,6 +23,7 @@ __all__ = [
     "TopicPlan",
     "create_missing",
     "differences",
+    "partition_count",
     "plan",
 ]
 
@@ -156,6 +157,25 @@ def _await(admin: _Admin, planned: Iterable[TopicPlan]) -> dict[str, tuple[int, 
     raise BrokerUnavailable("topics were created and are not there: look into the brokers' logs")
 
 
+def partition_count(settings: Settings, noun: str) -> int:
+    """Ask how many partitions a topic has; a broker that makes topics at first use makes this one.
+
+    Raises
+    ------
+    BrokerUnavailable
+        Where no broker answers, or it refuses us.
+    ConfigurationError
+        Where there is no such topic.
+    """
+    topic = settings.topic(noun)
+    count = _Admin(settings).count(topic)
+    if not count:
+        raise ConfigurationError(
+            f"{topic} does not exist: run `crm-online topics`, or correct CRM_APP"
+        )
+    return count
+
+
 def _config(noun: str, settings: Settings) -> dict[str, str]:
     config = {"cleanup.policy": "compact,delete" if noun == "metrics" else "delete"}
     if noun in COMPACTED:
@@ -213,6 +233,11 @@ class _Admin:
             for name, topic in metadata.topics.items()
             if topic.partitions
         }
+
+    def count(self, topic: str) -> int:
+        """Count the partitions of one topic; 0 where it does not exist."""
+        metadata = self._ask(lambda: self._admin.list_topics(topic, timeout=TIMEOUT_SECONDS))
+        return len(metadata.topics[topic].partitions)
 
     def configs(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
         """Topic to its configuration."""

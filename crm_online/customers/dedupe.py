@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -13,6 +14,7 @@ DAY_SECONDS: Final = 86_400
 ENTRY: Final = struct.Struct(">8sI")
 
 
+@lru_cache(maxsize=1)  # an event's id is first looked for, then remembered
 def _digest(message_id: str) -> bytes:
     return blake2b(message_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -176,7 +176,14 @@ def describe(feature: str, value: float) -> str:
     >>> describe("single", 1.0)
     'has come only once'
     """
-    text = TEXTS[feature]
-    if "|" in text:
-        return text.split("|")[round(value)]
-    return text.format(value)
+    return _SAY[feature](value)
+
+
+def _say(text: str) -> Callable[[float], str]:
+    if "|" not in text:
+        return text.format
+    choices = text.split("|")
+    return lambda value: choices[round(value)]
+
+
+_SAY: Final = {feature: _say(text) for feature, text in TEXTS.items()}

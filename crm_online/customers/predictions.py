@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from hashlib import blake2b
 from math import isnan, nan
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,8 @@ from crm_online.customers.features import FEATURES
 from crm_online.customers.state import Prediction
 
 __all__ = ["pack_numbers", "prediction_id", "unpack_numbers"]
+
+_NUMBERS: Final = struct.Struct(f"<{len(FEATURES) + 2}f")
 
 
 def prediction_id(customer: str, opened: float) -> str:
@@ -37,14 +41,13 @@ def pack_numbers(features: NDArray[np.float64], churn: float | None, value: floa
     value
         Expected spend, major units.
     """
-    numbers = np.empty(len(FEATURES) + 2, np.float32)
-    numbers[:-2] = features
-    numbers[-2:] = (nan if churn is None else churn, nan if value is None else value)
-    return numbers.tobytes()
+    return _NUMBERS.pack(
+        *features.tolist(), nan if churn is None else churn, nan if value is None else value
+    )
 
 
 def unpack_numbers(prediction: Prediction) -> tuple[dict[str, float], float | None, float | None]:
     """Undo `pack_numbers`: features by name, churn probability, expected spend."""
-    *features, churn, value = np.frombuffer(prediction.numbers, np.float32).tolist()
+    *features, churn, value = _NUMBERS.unpack(prediction.numbers)
     named = dict(zip(FEATURES, features, strict=True))
     return named, None if isnan(churn) else churn, None if isnan(value) else value

@@ -141,7 +141,8 @@ class ActiveModels:
         elif name == "clusters":
             self.clusters = model.freeze()
         self.offsets = {**self.offsets, name: offset}
-        self.versions = {**self.versions, name: f"{name}@{offset}"}
+        if offset >= 0:
+            self.versions = {**self.versions, name: f"{name}@{offset}"}
 
 
 def _rounded(numbers: NDArray[np.float64] | None, size: int) -> list[float | None]:

@@ -1,0 +1,141 @@
+"""The command line: its help is right, its mistakes are named, and it starts fast."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from crm_online import __version__
+from crm_online.simulation.datasets import FORMATS
+from crm_online.simulation.ordering import ORDERS
+from streams import options
+from streams.cli import app
+
+COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+# Each costs tenths of a second that `--help` must not take.
+HEAVY = ["aiokafka", "confluent_kafka", "faust", "numba", "numpy", "pandas", "pydantic", "redis"]
+
+
+def run(*arguments: str, **environment: str) -> Result:
+    return CliRunner().invoke(app, arguments, env={"COLUMNS": "80", **environment})
+
+
+def _examples() -> Iterator[tuple[str, str]]:
+    for name, command in COMMANDS.items():
+        for line in inspect.cleandoc(command.help).splitlines():
+            if re.match(r"  (CRM_\w+=\S+ )?crm-online", line):
+                yield name, line.strip()
+
+
+EXAMPLES = list(_examples())
+
+
+def test_there_is_every_command() -> None:
+    wanted = {"worker", "topics", "replay", "simulate", "show", "score", "config", "demo"}
+    assert set(COMMANDS) == wanted
+    assert {name for name, _ in EXAMPLES} == wanted
+
+
+@pytest.mark.parametrize(("name", "example"), EXAMPLES)
+def test_examples_in_the_help_can_be_typed(name: str, example: str) -> None:
+    words = shlex.split(re.split(r" [|>] ", example)[0])
+    words = words[words.index("crm-online") + 1 :]
+    assert words[0] == name
+    with COMMANDS[name].make_context(name, words[1:]):
+        pass  # parsed without an error
+
+
+@pytest.mark.parametrize(("name", "example"), EXAMPLES)
+def test_examples_stay_on_lines_of_their_own(name: str, example: str) -> None:
+    lines = [line.strip() for line in run(name, "--help").output.splitlines()]
+    assert example in lines
+
+
+def test_help_names_exit_codes_and_where_to_start() -> None:
+    text = " ".join(run("--help").output.split())
+    assert "3 Kafka or Redis is away" in text
+    assert "crm-online COMMAND --help options and examples" in text
+    assert "traceback" not in text
+
+
+def test_version() -> None:
+    assert run("--version").output == f"crm-online {__version__}\n"
+
+
+def test_help_needs_no_heavy_import() -> None:
+    code = f"import sys, streams.cli; print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout == b"[]\n"
+
+
+def test_choices_are_those_of_the_readers() -> None:
+    assert get_args(get_args(options.Format)[0]) == FORMATS
+    assert get_args(get_args(get_args(options.Order)[0])[0]) == ORDERS
+
+
+@pytest.fixture
+def events(tmp_path: Path) -> str:
+    file = tmp_path / "events.jsonl"
+    file.write_text("", "utf-8")
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["score", "FILE", "--max-ahead", "-1"], "--max-ahead takes days above zero"),
+        (["score", "FILE", "--max-ahead", "soon"], "--max-ahead takes days above zero"),
+        (["score", "FILE", "--item", "sku"], "go with --format csv only"),
+        (["score", "FILE", "--format", "csv"], "--customer and --at"),
+        (["score", "FILE", "--set", "horizon=3"], "did you mean horizon_days?"),
+        (["replay", "FILE", "--speed", "0"], "speed '0' is neither 'max' nor a factor"),
+        (["replay", "FILE", "--format", "csv", "--customer", "c"], "--customer and --at"),
+        (["simulate", "--rate", "0", "--output", "-"], "rate must be above zero"),
+        (["show", "c-1", "--redis", "nonsense"], "CRM_REDIS is no address"),
+        (["worker", "--roles", "dance"], "--roles takes all, or some of score,learn,cache"),
+        (["config", "--settings", "/none.toml"], "/none.toml cannot be read"),
+    ],
+)
+def test_wrong_use_exits_with_2_and_one_sentence(
+    events: str, arguments: list[str], said: str
+) -> None:
+    result = run(*[events if each == "FILE" else each for each in arguments])
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("arguments", [["score"], ["score", "x", "--order", "none"], ["sing"]])
+def test_wrong_syntax_exits_with_2(arguments: list[str]) -> None:
+    assert run(*arguments).exit_code == 2
+
+
+def test_unknown_variable_exits_with_2() -> None:
+    result = run("config", CRM_HORIZON_DAY="3")
+    assert result.exit_code == 2
+    assert "did you mean CRM_HORIZON_DAYS?" in result.stderr
+
+
+def test_traceback_shows_where_an_error_was_raised() -> None:
+    result = run("--traceback", "show", "c-1", "--redis", "nonsense")
+    assert result.exit_code == 1
+    assert type(result.exception).__name__ == "ConfigurationError"
+
+
+def test_an_unforeseen_error_is_no_traceback_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.show_config.show_settings", lambda *_, **__: 1 / 0)
+    result = run("config")
+    assert result.exit_code == 1
+    assert "unexpected ZeroDivisionError" in result.stderr
+    assert "--traceback" in result.stderr
