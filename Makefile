@@ -49,6 +49,9 @@ schemas: dev ## Write the JSON Schemas anew
 
 kafka: $(KAFKA) ## Fetch a real Kafka for the tests (takes Java 17 and Maven)
 
+bench: dev kafka ## Measure what scoring costs, by part and on a real Kafka
+	@$(BIN)/python benchmarks/score.py
+
 clean: ## Remove what make and the tests have made
 	rm -rf $(VENV) .kafka .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
