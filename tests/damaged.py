@@ -79,7 +79,7 @@ def damaged_events(n: int = 1000, seed: int = 7) -> list[bytes]:
     list of bytes
         No two alike.
     """
-    draw = random.Random(seed)  # noqa: S311 -- nothing here is secret
+    draw = random.Random(seed)
     kinds: dict[str, list[bytes]] = {}
     for kind, _, raw in catalogue():
         kinds.setdefault(kind, []).append(raw)
