@@ -82,12 +82,14 @@ class Recommender:
 
 def _item(candidate: Candidate) -> RecommendedItem:
     because = list(candidate.because)
-    reason = ItemReason(candidate.source, because, _text(candidate.source, because))
+    reason = ItemReason(candidate.source, because, _text(candidate.item, candidate.source, because))
     return RecommendedItem(candidate.item, round(candidate.score, 6), reason)
 
 
-def _text(source: str, because: list[str]) -> str:
+def _text(item: str, source: str, because: list[str]) -> str:
     items = ", ".join(because)
+    if because == [item]:
+        return "looked at before in this session"
     if source == "session-neighbours":
         return (
             f"chosen in sessions like this one, with {items}"

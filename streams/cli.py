@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
 import typer
 
 from streams import options
+from streams.dead_letters.commands import commands as dead_letters
 from streams.exits import Commands
-
-if TYPE_CHECKING:
-    from crm_online.settings import Settings
+from streams.verify.commands import verify
 
 __all__ = ["app", "main"]
 
@@ -23,6 +19,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+app.add_typer(dead_letters, name="dead-letters")
+app.command()(verify)
 
 
 def main() -> None:
@@ -69,7 +69,7 @@ def worker(
 
     Runs until SIGTERM or Ctrl-C, and then ends in order with 0.
     """
-    settings = _settings(settings_file, set_, kafka=kafka, redis=redis, app=prefix)
+    settings = options.settings_of(settings_file, set_, kafka=kafka, redis=redis, app=prefix)
     from streams.logs import configure_logs, warn_of_default_key
     from streams.worker import parse_roles, run
 
@@ -96,7 +96,7 @@ def topics(
 
     Exits with 1 where a topic is not as planned.
     """
-    settings = _settings(settings_file, set_, kafka=kafka, app=prefix)
+    settings = options.settings_of(settings_file, set_, kafka=kafka, app=prefix)
     from streams.topic_command import show_topics
 
     raise typer.Exit(show_topics(settings, json=json_))
@@ -130,7 +130,7 @@ def replay(
 
     A worker must be running, unless you say --max-ahead none.
     """
-    settings = _settings(settings_file, set_, kafka=kafka, app=prefix)
+    settings = options.settings_of(settings_file, set_, kafka=kafka, app=prefix)
     from crm_online.simulation.replay import parse_speed
     from streams.steps import ColumnNames, open_history, parse_max_ahead
 
@@ -166,7 +166,7 @@ def simulate(
 
     A worker must be running, unless you say --max-ahead none or --output.
     """
-    settings = _settings(settings_file, set_, kafka=kafka, app=prefix)
+    settings = options.settings_of(settings_file, set_, kafka=kafka, app=prefix)
     from crm_online.simulation.population import Population
     from crm_online.simulation.population_settings import PopulationSettings
     from streams.feed_command import simulate_population, write_population
@@ -198,7 +198,7 @@ def show(
 
     Exits with 1 for a customer who is not in the cache.
     """
-    settings = _settings(settings_file, set_, redis=redis, app=prefix)
+    settings = options.settings_of(settings_file, set_, redis=redis, app=prefix)
     from streams.show import show_customer
 
     raise typer.Exit(show_customer(settings, customer, json=json_))
@@ -229,7 +229,7 @@ def score(
 
     Exits with 1 where the file is cut short or holds no event.
     """
-    settings = _settings(settings_file, set_)
+    settings = options.settings_of(settings_file, set_)
     from streams.steps import ColumnNames, open_history, parse_max_ahead
 
     ahead = parse_max_ahead(max_ahead, settings)
@@ -262,7 +262,7 @@ def config(
     from streams.configuration import in_force
     from streams.show_config import show_settings
 
-    flags = _flags(set_, kafka=kafka, redis=redis, app=prefix)
+    flags = options.flags_of(set_, kafka=kafka, redis=redis, app=prefix)
     show_settings(in_force(flags, settings_file), json=json_)
 
 
@@ -283,15 +283,3 @@ def demo(
     from streams.demo import run_demo
 
     raise typer.Exit(run_demo(seconds=seconds, customers=customers, seed=seed))
-
-
-def _settings(file: Path | None, pairs: list[str] | None, **flags: Any) -> Settings:
-    from streams.configuration import load
-
-    return load(_flags(pairs, **flags), file)
-
-
-def _flags(pairs: list[str] | None, **flags: Any) -> dict[str, Any]:
-    from streams.configuration import parse_pairs
-
-    return {**parse_pairs(pairs or []), **{k: v for k, v in flags.items() if v is not None}}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from crm_online.customers.state import DAY
 from crm_online.simulation.population import Population
 from crm_online.simulation.replay import Pace, RateLimit, Step, plan_replay
-from streams.exits import say
+from streams.exits import counted, say
 from streams.feeding import feed
 from streams.progress import Stage, progress_bar
 
@@ -60,7 +60,7 @@ def replay_file(
         "skipped": dict(report.skipped),
         "first_lines": {reason: list(lines) for reason, lines in report.examples.items()},
     }
-    _end(f"{sent:,} events sent", sent, seconds, about, json=json)
+    _end(f"{counted(sent, 'event')} sent", sent, seconds, about, json=json)
     return history.end()
 
 
@@ -92,7 +92,7 @@ def simulate_population(
     steps = plan_replay(watched.events(), max_ahead_seconds, "arrival")
     limit = RateLimit(rate, time.monotonic)
     sent, seconds = _feed(settings, steps, watched.stage, rate=limit)
-    _end(f"{sent:,} events sent", sent, seconds, _about(population), json=json)
+    _end(f"{counted(sent, 'event')} sent", sent, seconds, _about(population), json=json)
     return 0
 
 
@@ -127,7 +127,7 @@ def write_population(
             stream.flush()
     seconds = time.monotonic() - began
     if piped:
-        say(f"{written:,} events in {seconds:.1f} s")
+        say(f"{counted(written, 'event')} in {seconds:.1f} s")
     else:
         _end(f"{written:,} events to {output}", written, seconds, _about(population), json=json)
     return 0

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from crm_online.settings import Settings
 
 from crm_online import __version__
 
@@ -158,3 +161,17 @@ SettingsFile = Annotated[
     Path | None,
     _setting("--settings", metavar="FILE", text="TOML file of settings (CRM_SETTINGS_FILE)."),
 ]
+
+
+def settings_of(file: Path | None, pairs: list[str] | None, **flags: Any) -> Settings:
+    """Load the settings that a command line asks for."""
+    from streams.configuration import load  # noqa: PLC0415 - `--help` needs no settings
+
+    return load(flags_of(pairs, **flags), file)
+
+
+def flags_of(pairs: list[str] | None, **flags: Any) -> dict[str, Any]:
+    """Merge ``--set`` with the flags that were given, which win."""
+    from streams.configuration import parse_pairs  # noqa: PLC0415
+
+    return {**parse_pairs(pairs or []), **{k: v for k, v in flags.items() if v is not None}}

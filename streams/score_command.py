@@ -53,9 +53,11 @@ def score_file(
     """
     stream = sys.stdout.buffer if out is None else out
     counts: Counter[str] = Counter()
+    refused: Counter[str] = Counter()
     began = time.monotonic()
     with progress_bar(lambda: history.stage("scoring"), beside_output=True):
         for effects in score_history(history.steps(max_ahead_seconds), settings):
+            refused.update(_reasons(effects))
             for noun, values in _results(effects):
                 counts[noun] += len(values)
                 if noun == ("settled outcome" if outcomes else "score update"):
@@ -64,8 +66,16 @@ def score_file(
     seconds = time.monotonic() - began
     done = ", ".join(counted(count, noun) for noun, count in counts.items() if count)
     rate = f"{history.passed / max(seconds, 1e-9):,.0f} events/s"
+    for reason, count in refused.items():
+        say(f"refused {counted(count, 'event')}: {reason}")
     say(f"{counted(history.passed, 'event')} in {seconds:.1f} s ({rate}); {done or 'no result'}")
     return history.end()
+
+
+def _reasons(effects: Effects) -> Iterator[str]:
+    for message in effects.outputs.get("dead-letters", ()):
+        headers = dict(message.headers)
+        yield headers["__streams.errors.message"].decode()
 
 
 def _results(effects: Effects) -> Iterator[tuple[str, list[bytes]]]:

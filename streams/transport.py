@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 
 from streams.batches import Batch, BatchApp, Owner
 
 __all__ = ["Consumer", "Transport"]
+
+_log = logging.getLogger(__name__)
 
 
 class Fetched(dict[TP, list[Any]]):
@@ -178,6 +182,9 @@ class Consumer(driver.Consumer):
             async with asyncio.timeout(0.9 * self.app.conf.broker_request_timeout):
                 await super().perform_seek()
                 await self._seek_batches()
+        except IllegalStateError:
+            # The next rebalance took a partition away meanwhile; it positions what it leaves us.
+            _log.info("the group rebalances again: positions are set anew")
         except Exception as error:  # noqa: BLE001 - Faust would go on from a wrong position
             self.app.stop_process(error)
         else:

@@ -74,7 +74,7 @@ class ScoreUpdate(_Record):
     customer_id: StrictStr
     message_id: StrictStr | None = Field(description="messageId of the event that caused it.")
     at: When = Field(description="Event time.")
-    cause: StrictStr = Field(description="Name of the event, or of the timer.")
+    cause: StrictStr = Field(description="event, or timer: rescored in silence.")
     source: Source
     segment: StrictStr = Field(description="One of the eleven RFM segments.")
     cluster: StrictInt | None = Field(description="Data-driven group; null before there is one.")
@@ -136,7 +136,7 @@ class Opened(_Record):
     source: Source
     features: dict[StrictStr, StrictFloat] = Field(description="As of opened_at.")
     rfm: tuple[StrictFloat, StrictFloat, StrictFloat] = Field(
-        description="Days since the last order, orders, spend."
+        description="Days since the last activity, occasions, spend."
     )
     churn_probability: StrictFloat | None
     expected_value: StrictFloat | None

@@ -87,7 +87,7 @@ def _read_progress(value: bytes) -> Progress:
     if read.version > PROGRESS_VERSION:
         raise SnapshotError(
             f"the state topic was written by a newer crm-online (progress version "
-            f"{read.version}); start the newer version, or `crm-online reset`"
+            f"{read.version}); start the newer version"
         )
     return read
 

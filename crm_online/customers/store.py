@@ -44,7 +44,8 @@ def peek(packed: bytes) -> tuple[int, float, float]:
     """
     if len(packed) < _PREFIX.size:
         raise SnapshotError(
-            "a customer snapshot on the state topic is cut short; run `crm-online reset`"
+            "a customer snapshot on the state topic is cut short; delete that topic to compute "
+            "the state anew from the events"
         )
     array, _, version, epoch, float1, as_of, float2, due = _PREFIX.unpack_from(packed)
     if (array, float1, float2) != (_ARRAY16, _FLOAT64, _FLOAT64):
@@ -54,7 +55,7 @@ def peek(packed: bytes) -> tuple[int, float, float]:
     if version > VERSION:
         raise SnapshotError(
             f"the state topic was written by a newer crm-online (state version {version}, this one "
-            f"reads up to {VERSION}); start the newer version, or `crm-online reset`"
+            f"reads up to {VERSION}); start the newer version"
         )
     return epoch, as_of, due
 

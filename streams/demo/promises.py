@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -45,8 +44,12 @@ def promises(board: Board, cached: Mapping[str, Any]) -> list[Promise]:
             equal == len(board.latest) > 0,
         ),
         Promise(
-            f"churn was predicted better than by chance: AUC {json.dumps(auc)[:5]} over "
+            f"churn was predicted better than by chance: AUC {_number(auc)} over "
             f"{board.settled:,} predictions made before their labels were known",
             auc is not None and auc > BETTER_THAN_CHANCE,
         ),
     ]
+
+
+def _number(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.3f}"

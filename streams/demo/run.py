@@ -189,7 +189,7 @@ def _end(checked: list[Promise], console: Console) -> int:
     console.print("\n[bold]What was promised[/]")
     for promise in checked:
         mark = "[green]held[/]  " if promise.held else "[red]broken[/]"
-        console.print(f"  {mark} {promise.sentence}", highlight=False)
+        console.print(f"  {mark} {promise.sentence}", highlight=False, soft_wrap=True)
     console.print("\n[bold]Next[/]")
     for command, what in NEXT.items():
         console.print(f"  [bold]crm-online {command}[/]\n      {what}", highlight=False)

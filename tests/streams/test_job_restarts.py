@@ -13,6 +13,7 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from crm_online.learning import Learner
 from crm_online.models.snapshots import SnapshotReader
@@ -209,8 +210,11 @@ async def test_while_the_cache_is_away_scoring_goes_on_and_nothing_is_lost(
         await until_cached(settings, tail)
         own_valkey.kill()
         written = worker.apps["cache"].role.written  # type: ignore[union-attr]
-        await send(events[600:], settings, 10.0)
-        await tail.until_applied()
+        with capture_logs() as said:
+            await send(events[600:], settings, 10.0)
+            await tail.until_applied()
+            # Longer than the client tries by itself.
+            await until(lambda: any(each["event"] == "the cache is away" for each in said))
         assert worker.apps["cache"].role.written == written  # type: ignore[union-attr]
         await asyncio.to_thread(own_valkey.start)
         await until_cached_after(settings, tail, events[600].at)

@@ -1,0 +1,1 @@
+"""What was refused: looked at, mended, put back once."""
