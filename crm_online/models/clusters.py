@@ -108,6 +108,7 @@ class ClusterModel:
     def __init__(self, estimator: base.Clusterer) -> None:
         self.estimator: Any = estimator
         self.observed = 0
+        _draw_centers(estimator)
 
     def learn_one(self, rfm: Rfm) -> None:
         """Learn what one customer looks like.
@@ -135,6 +136,19 @@ class ClusterModel:
         return FrozenClusters(
             _freeze_k_means(self.estimator) or freeze_steps(self.estimator, NAMES)
         )
+
+
+def _draw_centers(model: Any) -> None:
+    """Draw the first centers of k-means now, in a fixed order.
+
+    River draws a coordinate when it is first asked for, in the order of a set of names, which
+    differs from process to process: the same outcomes would make another model.
+    """
+    last = steps_of(model)[-1]
+    if isinstance(last, cluster.KMeans):
+        for center in last.centers.values():
+            for name in NAMES:
+                center[name]
 
 
 def _freeze_k_means(model: Any) -> FrozenKMeans | None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import os
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -255,3 +259,18 @@ def test_poison_is_refused_and_leaves_the_models_as_they_were(poison: float, pla
         with pytest.raises(ValueError, match="is not a finite"):
             model.learn_one(rfm)
         assert pickle.dumps(model) == before
+
+
+def test_clusters_do_not_depend_on_the_hash_seed_of_the_process() -> None:
+    digests = {
+        subprocess.run(
+            [sys.executable, "-m", "tests.models.hash_seed"],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            cwd=Path(__file__).resolve().parents[2],
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(digests) == 1

@@ -289,7 +289,13 @@ class TestProcess:
 
     def test_ctrl_c_ends_it_with_a_word(self) -> None:
         arguments = command("simulate", "--output", "-", "--rate", "50")
-        with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        with subprocess.Popen(
+            arguments,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            # Who runs the tests in the background makes its children ignore Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+        ) as process:
             assert process.stdout
             assert process.stdout.readline()
             process.send_signal(signal.SIGINT)

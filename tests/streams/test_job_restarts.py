@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,8 @@ from structlog.testing import capture_logs
 from crm_online.learning import Learner
 from crm_online.models.snapshots import SnapshotReader
 from crm_online.settings import Settings
+from crm_online.sinks.redis.keys import Keys
+from crm_online.sinks.redis.writer import HISTORY
 from streams.connection import consumer_options
 from streams.embedded import MockBroker, RealKafka, Valkey
 from tests.models.pickles import spelled_out
@@ -208,7 +210,8 @@ async def test_while_the_cache_is_away_scoring_goes_on_and_nothing_is_lost(
         await send(events[:600], settings, 10.0)
         await tail.until_applied()
         await until_cached(settings, tail)
-        own_valkey.kill()
+        before = len(tail.records["scores"])
+        own_valkey.kill()  # what it held dies with it
         written = worker.apps["cache"].role.written  # type: ignore[union-attr]
         with capture_logs() as said:
             await send(events[600:], settings, 10.0)
@@ -217,31 +220,29 @@ async def test_while_the_cache_is_away_scoring_goes_on_and_nothing_is_lost(
             await until(lambda: any(each["event"] == "the cache is away" for each in said))
         assert worker.apps["cache"].role.written == written  # type: ignore[union-attr]
         await asyncio.to_thread(own_valkey.start)
-        await until_cached_after(settings, tail, events[600].at)
+        await tail.read_all()
+        await until_histories(settings, tail.records["scores"][before:])
         assert_exact(settings, tail, repeats=False)
 
 
-async def until_cached_after(settings: Settings, tail: Tail, at: float) -> None:
-    """Wait for those scored since then; what the server held before died with it."""
-    await tail.read_all()
-    since = [
-        record
-        for record in tail.records["scores"]
-        if record.key[:1] != b"\0" and record.value and orjson.loads(record.value)["at"] >= _iso(at)
-    ]
-    last = newest(since)
-    assert len(last) > 20
+async def until_histories(settings: Settings, records: Iterable[Any]) -> None:
+    """Wait until the cache holds the newest scores of each customer, none left out."""
+    expected: defaultdict[str, list[bytes]] = defaultdict(list)
+    for record in records:
+        if record.key[:1] != b"\0":
+            expected[record.key.decode()].insert(0, record.value)
+    assert len(expected) > 20
+    keys = Keys(settings.app)
 
     async def same() -> bool:
-        return await cached(settings, "scores", last) == last
+        async with Redis.from_url(settings.redis.get_secret_value()) as client:
+            found = {
+                customer: await client.lrange(f"{keys.scores(customer)}:history", 0, HISTORY - 1)
+                for customer in expected
+            }
+        return found == {customer: values[:HISTORY] for customer, values in expected.items()}
 
     await until(same)
-
-
-def _iso(at: float) -> str:
-    from datetime import UTC, datetime
-
-    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
 
 
 @pytest.mark.real

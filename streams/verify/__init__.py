@@ -1,0 +1,1 @@
+"""A running job broken in every way, and compared with an undisturbed run."""

@@ -1,0 +1,214 @@
+"""A worker with one rule switched off, and a stall at the place where that rule matters.
+
+Run as ``broken_worker.py RULE FOLDER``; a rule that ends in ``-kept`` stalls at the same place and
+breaks nothing. Each stall happens once in a run: the folder remembers it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+PAUSE_SECONDS: Final = 11.0  # longer than the session timeout
+STEPS: Final = 12  # of one worker, before its stall: there must be something to lose
+
+
+class Stalls:
+    """Named places where a worker is held up, or dies, once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._passed: dict[str, int] = {}
+
+    def comes(self, place: str, after: int = 0) -> bool:
+        """Tell whether it is time: once in a run, after so many passes of this worker."""
+        self._passed[place] = self._passed.get(place, 0) + 1
+        if self._passed[place] <= after:
+            return False
+        try:
+            (self._folder / place).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+    def pause(self, place: str) -> None:
+        if self.comes(place, STEPS):
+            wake = ["/bin/sh", "-c", f'sleep {PAUSE_SECONDS}; kill -CONT "$0"', str(os.getpid())]
+            subprocess.Popen(wake, start_new_session=True)
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    def die(self, place: str) -> None:
+        if self.comes(place, STEPS):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def stale_restore(stalls: Stalls, *, broken: bool) -> None:
+    """Restore the last snapshot of a key; one worker is paused between outputs and snapshots."""
+    from crm_online.customers import partition
+    from streams import guard
+
+    _pass_through_finish(before_snapshots=lambda _: stalls.pause("outputs-snapshots"))
+    if not broken:
+        return
+
+    def apply(self: Any, records: Sequence[Any]) -> None:
+        for record in records:
+            if record.key[:1] == b"\0":
+                self._apply_progress(record.key, record.value)
+            elif record.value is None:
+                self._packed.pop(record.key.decode(), None)
+            else:
+                self._packed[record.key.decode()] = record.value
+
+    async def rest(self: Any) -> None:
+        await asyncio.Event().wait()
+
+    partition.PartitionRestore.apply = apply  # type: ignore[method-assign]
+    guard.Guard.run = rest  # type: ignore[method-assign]
+
+
+def early_commit(stalls: Stalls, *, broken: bool) -> None:
+    """Write the partition's own record first; one worker dies right behind it."""
+    if broken:
+        _pass_through_finish(
+            before_snapshots=lambda _: stalls.die("record-snapshots"), record_first=True
+        )
+    else:
+        _pass_through_finish(before_snapshots=lambda _: stalls.die("outputs-snapshots"))
+
+
+def _pass_through_finish(
+    *, before_snapshots: Callable[[Any], None], record_first: bool = False
+) -> None:
+    from streams import finisher
+
+    async def finish(
+        self: Any, partition: int, effects: Any, outputs: Sequence[Awaitable[Any]]
+    ) -> None:
+        record = [effects.progress] if effects.progress is not None else []
+        if record and record_first:
+            await self._deliver(partition, record)
+        await asyncio.gather(*outputs)
+        before_snapshots(effects)
+        if effects.snapshots:
+            await self._deliver(partition, effects.snapshots)
+        if record and not record_first:
+            await self._deliver(partition, record)
+        if record:
+            self.progress[partition] = effects.as_of
+
+    finisher.Finisher._finish = finish  # type: ignore[method-assign]
+
+
+def no_rewind(stalls: Stalls, *, broken: bool) -> None:
+    """Leave new partitions where they are; a fetch comes back while the first are restored."""
+    from faust.transport.consumer import Consumer as Stock
+
+    from streams import transport
+
+    perform_seek = transport.Consumer.perform_seek
+
+    async def fetched_meanwhile(self: Any) -> None:
+        fetcher = self._thread._ensure_consumer()._fetcher
+
+        async def fetch() -> None:
+            await fetcher.fetched_records([], timeout=5.0, max_records=100)
+
+        await self._thread.call_thread(fetch)
+
+    async def seek(self: Any) -> None:
+        scores = any(topic.endswith(".events") for topic in self.app.owners)
+        if scores and stalls.comes("restore"):
+            await fetched_meanwhile(self)
+        if broken:
+            await Stock.perform_seek(self)
+            self._positioned = True
+        else:
+            await perform_seek(self)
+
+    transport.Consumer.perform_seek = seek  # type: ignore[method-assign]
+
+
+def no_dedupe(stalls: Stalls, *, broken: bool) -> None:
+    """Apply an event whose id was seen before."""
+    from crm_online import stepping
+
+    if broken:
+        vars(stepping)["is_duplicate"] = lambda *_: False
+
+
+def no_marks(stalls: Stalls, *, broken: bool) -> None:
+    """Learn what was learned before; one worker dies between outputs and snapshots."""
+    from crm_online import learning
+
+    def stall(effects: Any) -> None:
+        if "outcomes" in effects.outputs:
+            stalls.die("outputs-snapshots")
+
+    _pass_through_finish(before_snapshots=stall)
+
+    def apply(self: Any, offset: int, outcome: Any) -> None:
+        if offset > self.offset:
+            self.offset = offset
+            self.changed |= self._heartbeat
+            self.changed |= self._learn(self.model, outcome)
+
+    if broken:
+        learning.Slot.apply = apply  # type: ignore[method-assign]
+
+
+def older_writes(stalls: Stalls, *, broken: bool) -> None:
+    """Let the cache take any write; each worker's first is held up until it ends."""
+    from hashlib import sha1
+
+    from crm_online.sinks.redis import connection, writer
+    from streams.roles import cache
+
+    if broken:
+        script = connection.SCRIPT.replace("if order < 0 then return end", "")
+        vars(connection)["SCRIPT"] = script
+        name = sha1(script.encode(), usedforsecurity=False).hexdigest()
+        vars(writer)["SCRIPT_SHA"] = name
+    write, close = cache.CacheRole._write, cache.CacheRole.close
+    first: dict[str, Sequence[Any]] = {}
+
+    async def held(self: Any, noun: str, records: Sequence[Any]) -> None:
+        first.setdefault(noun, records)
+        await write(self, noun, records)
+
+    async def late(self: Any) -> None:
+        for noun, records in first.items():
+            await write(self, noun, records)
+        await close(self)
+
+    cache.CacheRole._write = held  # type: ignore[method-assign]
+    cache.CacheRole.close = late  # type: ignore[method-assign]
+
+
+RULES: Final[dict[str, Callable[..., None]]] = {
+    "stale-restore": stale_restore,
+    "early-commit": early_commit,
+    "no-rewind": no_rewind,
+    "no-dedupe": no_dedupe,
+    "no-marks": no_marks,
+    "older-writes": older_writes,
+}
+
+
+def main() -> None:
+    rule, folder = sys.argv[1:]
+    RULES[rule.removesuffix("-kept")](Stalls(Path(folder)), broken=not rule.endswith("-kept"))
+    from streams.cli import main as run
+
+    sys.argv = ["crm-online", "worker", "--roles", "all"]
+    run()
+
+
+if __name__ == "__main__":
+    main()
