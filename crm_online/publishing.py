@@ -26,6 +26,8 @@ from crm_online.slices import Moment, Slice
 __all__ = ["Publisher"]
 
 _encode: Final = msgspec.json.Encoder().encode
+# A removal comes behind all timers that a record released, and before the record itself.
+AFTER_TIMERS: Final = 1e12
 
 
 class Publisher:
@@ -64,6 +66,7 @@ class Publisher:
         }
         for customer, as_of in batch.expired.items():
             place = self._place(batch.partition, int(as_of) // 2)
+            place = msgspec.structs.replace(place, step=0, due=AFTER_TIMERS)
             gone = Message(customer.encode(), None, [("source", _encode(place))])
             everything["scores"].append(gone)
             everything["recommendations"].append(gone)

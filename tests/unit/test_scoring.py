@@ -210,5 +210,9 @@ def test_expired_customers_leave_tombstones_on_their_topics() -> None:
         if m.value is None
     ]
     assert gone == [("scores", b"a"), ("recommendations", b"a")]
+    scores = [m for e in effects for m in e.outputs.get("scores", ())]
+    (place,) = [dict(m.headers)["source"] for m in scores if m.value is None]
+    source = orjson.loads(place)
+    assert (source["offset"], source["step"]) == (2, 0)  # before the event that released it
     removed = [m for e in effects for m in e.snapshots if m.value is None]
     assert [m.key for m in removed] == [b"a"]
