@@ -12,9 +12,29 @@ from typing import Final
 from crm_online.errors import EventRejected
 from crm_online.log import Message, Record
 
-__all__ = ["MAX_BYTES", "dead_letter"]
+__all__ = ["MAX_BYTES", "REASONS", "dead_letter"]
 
 MAX_BYTES: Final = 512 * 1024
+REASONS: Final = frozenset(
+    {
+        "control-characters",
+        "empty",
+        "id-too-long",
+        "malformed-internal-record",
+        "malformed-json",
+        "missing-event",
+        "missing-id",
+        "not-utf8",
+        "number-out-of-range",
+        "reserved-key",
+        "time-before-2000",
+        "time-in-future",
+        "too-deep",
+        "too-large",
+        "unsigned-internal-record",
+        "wrong-type",
+    }
+)
 
 
 def dead_letter(record: Record, rejection: EventRejected, topic: str, partition: int) -> Message:

@@ -4,7 +4,7 @@
 
     CrmOnlineError
     ├── EventRejected        one event is unusable: to the dead letters, go on
-    ├── SinkUnavailable      a sink is away: retry with backoff, then stop before the commit
+    ├── SinkUnavailable      a sink is away: retry with backoff, commit nothing meanwhile
     ├── SnapshotError        stored state cannot be trusted: refuse to start
     ├── ConfigurationError   a setting is missing or wrong: refuse to start
     └── BrokerUnavailable    Kafka cannot be reached, or refused us

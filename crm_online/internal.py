@@ -1,4 +1,4 @@
-"""Internal records on ``crm.events``: signed, told by their ``ce_type``, under reserved keys."""
+"""Internal records among those of the log: signed, told by ``ce_type``, under reserved keys."""
 
 from __future__ import annotations
 
@@ -6,15 +6,31 @@ from typing import Final
 
 import msgspec
 
-from crm_online.errors import EventRejected
+from crm_online.errors import EventRejected, SnapshotError
 from crm_online.log import Message, Record
 from crm_online.signing import sign, verify
 
-__all__ = ["INTERNAL_TYPES", "PROGRESS_KEY", "TICK_KEY", "TICK_TYPE", "Tick", "read_tick", "tick"]
+__all__ = [
+    "INTERNAL_TYPES",
+    "PROGRESS_KEY",
+    "RESET_KEY",
+    "RESET_TYPE",
+    "TICK_KEY",
+    "TICK_TYPE",
+    "Reset",
+    "Tick",
+    "ce_type",
+    "read_reset",
+    "read_tick",
+    "reset",
+    "tick",
+]
 
 TICK_TYPE: Final = b"crm.tick"
-INTERNAL_TYPES: Final = frozenset({TICK_TYPE})
+RESET_TYPE: Final = b"crm.reset"
+INTERNAL_TYPES: Final = frozenset({TICK_TYPE})  # on crm.events
 TICK_KEY: Final = b"\0tick"
+RESET_KEY: Final = b"\0reset"
 PROGRESS_KEY: Final = b"\0progress"
 
 
@@ -33,8 +49,29 @@ class Tick(msgspec.Struct, frozen=True, omit_defaults=True):
     lag_seconds: float | None = None
 
 
+class Reset(msgspec.Struct, frozen=True):
+    """From here on, on a model's input, what was learned before does not count.
+
+    Parameters
+    ----------
+    epoch
+        The first of ``crm.events`` that counts.
+    partitions
+        How many ``crm.events`` has.
+    """
+
+    epoch: int
+    partitions: int
+
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Tick, strict=True).decode
+_decode_reset = msgspec.json.Decoder(Reset, strict=True).decode
+
+
+def ce_type(record: Record) -> bytes:
+    """Return the type that a record's headers name; empty where they name none."""
+    return dict(record.headers).get("ce_type", b"") if record.headers else b""
 
 
 def tick(key: bytes, *, at: float | None = None, lag_seconds: float | None = None) -> Message:
@@ -47,9 +84,26 @@ def tick(key: bytes, *, at: float | None = None, lag_seconds: float | None = Non
     at, lag_seconds
         One of the two, as in `Tick`.
     """
-    value = _encode(Tick(at, lag_seconds))
-    signature = sign(key, TICK_TYPE, value).encode()
-    return Message(TICK_KEY, value, [("ce_type", TICK_TYPE), ("ce_signature", signature)])
+    return _signed(key, TICK_TYPE, TICK_KEY, _encode(Tick(at, lag_seconds)))
+
+
+def reset(key: bytes, epoch: int, partitions: int) -> Message:
+    """Make the signed record at which models start anew.
+
+    Parameters
+    ----------
+    key
+        The signing key.
+    epoch, partitions
+        As in `Reset`.
+
+    Examples
+    --------
+    >>> from crm_online.log import LogRecord
+    >>> read_reset(LogRecord(0, 0, *reset(b"key", 1, 8)), b"key")
+    Reset(epoch=1, partitions=8)
+    """
+    return _signed(key, RESET_TYPE, RESET_KEY, _encode(Reset(epoch, partitions)))
 
 
 def read_tick(record: Record, key: bytes) -> float:
@@ -60,15 +114,13 @@ def read_tick(record: Record, key: bytes) -> float:
     EventRejected
         Where the signature is missing or wrong, or the value is no tick.
     """
-    headers = dict(record.headers)
-    value = record.value or b""
-    if not verify(key, headers.get("ce_signature", b""), TICK_TYPE, value):
+    if not _is_signed(record, key, TICK_TYPE):
         raise EventRejected(
             "unsigned-internal-record",
             "an internal record carries no valid signature (CRM_SIGNING_KEY)",
         )
     try:
-        read = _decode(value)
+        read = _decode(record.value or b"")
     except msgspec.MsgspecError as error:
         raise EventRejected("malformed-internal-record", "a tick holds no valid time") from error
     if read.at is not None:
@@ -76,3 +128,38 @@ def read_tick(record: Record, key: bytes) -> float:
     if read.lag_seconds is None:
         raise EventRejected("malformed-internal-record", "a tick holds no valid time")
     return record.timestamp / 1000.0 - read.lag_seconds
+
+
+def read_reset(record: Record, key: bytes) -> Reset | None:
+    """Read the record at which models start anew, or return ``None`` for any other.
+
+    Raises
+    ------
+    SnapshotError
+        Where it is not signed with our key, or cannot be read.
+    """
+    if record.key != RESET_KEY or ce_type(record) != RESET_TYPE:
+        return None
+    if not _is_signed(record, key, RESET_TYPE):
+        raise SnapshotError(
+            f"the reset at offset {record.offset} of a model's input is not signed with our key: "
+            "give every worker and command the same CRM_SIGNING_KEY, or find out who else writes "
+            "to the topic"
+        )
+    try:
+        return _decode_reset(record.value or b"")
+    except msgspec.MsgspecError as error:
+        raise SnapshotError(
+            f"the reset at offset {record.offset} of a model's input is none that this version "
+            "reads; start the newer crm-online"
+        ) from error
+
+
+def _signed(key: bytes, kind: bytes, name: bytes, value: bytes) -> Message:
+    signature = sign(key, kind, value).encode()
+    return Message(name, value, [("ce_type", kind), ("ce_signature", signature)])
+
+
+def _is_signed(record: Record, key: bytes, kind: bytes) -> bool:
+    signature = dict(record.headers).get("ce_signature", b"")
+    return verify(key, signature, kind, record.value or b"")

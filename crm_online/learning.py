@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from crm_online.decoding import RecordDecoder
 from crm_online.errors import SnapshotError
+from crm_online.internal import Reset, read_reset
 from crm_online.log import Message, Record
 from crm_online.models.active import new_models
 from crm_online.models.editions import Editions
@@ -19,8 +21,9 @@ from crm_online.settings import Settings
 
 __all__ = ["Learner", "Slot"]
 
-_decode: Final = msgspec.json.Decoder(Outcome).decode
+_decode: Final[RecordDecoder[Outcome]] = RecordDecoder("outcomes", Outcome)
 Mark = tuple[int, int, int, float, str, int]
+NEVER: Final[Mark] = (-1, -1, -1, 0.0, "", 0)
 
 
 class Slot:
@@ -51,7 +54,9 @@ class Slot:
     ) -> None:
         self.name = name
         self.model = model
+        self.epoch = 0
         self.offset = -1
+        self.topic_id = ""
         self.changed = False
         self._heartbeat = heartbeat
         self._editions = Editions(name, key)
@@ -66,10 +71,20 @@ class Slot:
         self.changed |= self._heartbeat
         touch = isinstance(outcome, NextItemOutcome)
         lane, mark = (outcome.source.partition, touch), _mark(outcome.customer_id, outcome.source)
-        if mark <= self._marks.get(lane, (-1, -1, -1, 0.0, "", 0)):
+        if mark <= self._marks.get(lane, NEVER):
             return
         self._marks[lane] = mark
         self.changed |= self._learn(self.model, outcome)
+
+    def start_anew(self, offset: int, reset: Reset, model: Any) -> None:
+        """Forget all, and pass over what still comes of lower epochs; once for each epoch."""
+        if offset <= self.offset:
+            return
+        self.offset, self.changed = offset, True
+        mark = (reset.epoch, *NEVER[1:])
+        lanes = [(p, touch) for p in range(reset.partitions) for touch in (False, True)]
+        if any(self._marks.get(lane, NEVER) < mark for lane in lanes):
+            self.model, self._marks = model, dict.fromkeys(lanes, mark)
 
     def snapshot(self) -> tuple[Any, dict[tuple[int, bool], Mark]]:
         """Return what a snapshot holds: the model and its marks."""
@@ -78,12 +93,14 @@ class Slot:
     def publish(self) -> list[Message]:
         """Return the messages of a signed snapshot as of now."""
         self.changed = False
-        return self._editions.publish(self.offset, self.snapshot())
+        return self._editions.publish(
+            self.offset, self.snapshot(), epoch=self.epoch, topic_id=self.topic_id
+        )
 
     def restore(self, snapshot: ModelSnapshot) -> None:
         """Go on from a snapshot."""
         self.model, self._marks = snapshot.model
-        self.offset = snapshot.offset
+        self.epoch, self.offset = snapshot.place
 
 
 class Learner:
@@ -105,13 +122,16 @@ class Learner:
     """
 
     def __init__(self, settings: Settings) -> None:
-        key = settings.signing_key.get_secret_value().encode()
-        models = new_models(settings)
+        self._settings = settings
+        self._key = settings.signing_key.get_secret_value().encode()
         self.slots: dict[str, Slot] = {
-            name: Slot(name, model, _LESSONS[name], key) for name, model in models.items()
+            name: Slot(name, model, _LESSONS[name], self._key, heartbeat=name == "quality")
+            for name, model in self._new_models().items()
         }
-        self.slots["quality"] = Slot("quality", Quality(), _learn_quality, key, heartbeat=True)
         self.replica = Replica(settings)
+
+    def _new_models(self) -> dict[str, Any]:
+        return {**new_models(self._settings), "quality": Quality()}
 
     @property
     def quality(self) -> Quality:
@@ -119,14 +139,37 @@ class Learner:
         found: Quality = self.slots["quality"].model
         return found
 
-    def restore(self, snapshots: Iterable[ModelSnapshot]) -> dict[str, int]:
-        """Go on from the newest snapshots; returns the next offset of each input topic."""
+    def restore(
+        self, snapshots: Iterable[ModelSnapshot], topics: Mapping[str, str] | None = None
+    ) -> dict[str, int]:
+        """Go on from the newest snapshots; returns the next offset of each input topic.
+
+        Parameters
+        ----------
+        snapshots
+            One of each model at the most.
+        topics
+            ``"outcomes"`` and ``"interactions"`` to Kafka's ids of these topics, as far as known.
+
+        Raises
+        ------
+        SnapshotError
+            Where a snapshot was made from another topic.
+        """
+        topics = topics or {}
+        self.replica.topic_id = topics.get("interactions", "")
         for snapshot in snapshots:
             if snapshot.name == "next_item":
+                _check_input(snapshot, self.replica.topic_id)
                 self.replica.load(snapshot)
             elif snapshot.name in self.slots:
+                _check_input(snapshot, topics.get("outcomes", ""))
                 self.slots[snapshot.name].restore(snapshot)
-        first = min(slot.offset for slot in self.slots.values())
+        slots = list(self.slots.values())
+        for slot in slots:
+            slot.topic_id = topics.get("outcomes", "")
+            slot.epoch = max(slot.epoch for slot in slots)  # one that was never published
+        first = min(slot.offset for slot in slots)
         return {"outcomes": first + 1, "interactions": self.replica.offset + 1}
 
     def process(self, noun: str, records: Sequence[Record]) -> None:
@@ -149,9 +192,17 @@ class Learner:
             return
         slots = list(self.slots.values())
         for record in records:
+            reset = read_reset(record, self._key)
+            if reset is not None:
+                self._start_anew(record.offset, reset)
+                continue
             outcome = _read(record)
             for slot in slots:
                 slot.apply(record.offset, outcome)
+
+    def _start_anew(self, offset: int, reset: Reset) -> None:
+        for name, model in self._new_models().items():
+            self.slots[name].start_anew(offset, reset, model)
 
     def publish(self) -> list[Message]:
         """Return signed snapshots of the models that changed, chunks before manifests."""
@@ -175,6 +226,15 @@ def _read(record: Record) -> Outcome:
             "check CRM_APP, or start the newer crm-online"
         ) from error
     return outcome
+
+
+def _check_input(snapshot: ModelSnapshot, topic_id: str) -> None:
+    if snapshot.topic_id and topic_id and snapshot.topic_id != topic_id:
+        raise SnapshotError(
+            f"{snapshot.version} was made from another topic than the one that is there now (id "
+            f"{snapshot.topic_id}, not {topic_id}): stop all workers and run `crm-online adopt` "
+            "to go on with the models, or `crm-online reset` to learn anew"
+        )
 
 
 def _mark(customer: str, source: Source) -> Mark:
@@ -215,4 +275,5 @@ _LESSONS: Final = {
     "value": _learn_value,
     "segments": _learn_rfm,
     "clusters": _learn_rfm,
+    "quality": _learn_quality,
 }

@@ -6,7 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-__all__ = ["Effects", "Header", "LogRecord", "Machine", "Message", "Record", "Restore"]
+__all__ = [
+    "Effects",
+    "Header",
+    "LogRecord",
+    "Machine",
+    "Message",
+    "Origin",
+    "Record",
+    "Restore",
+]
 
 Header = tuple[str, bytes]
 
@@ -63,6 +72,24 @@ class Message(NamedTuple):
     headers: Sequence[Header] = ()
 
 
+class Origin(NamedTuple):
+    """Which log offsets are of: a topic that was made anew under the old name is another one.
+
+    Parameters
+    ----------
+    topic
+        Its name.
+    topic_id
+        Kafka's id of it (KIP-516); ``""`` where the broker tells none.
+    partitions
+        How many it has; 0 where nobody knows.
+    """
+
+    topic: str
+    topic_id: str = ""
+    partitions: int = 0
+
+
 @dataclass(slots=True)
 class Effects:
     """All that one batch of one partition causes, in the order it must become durable.
@@ -94,8 +121,17 @@ class Restore(Protocol):
     def apply(self, records: Sequence[Record]) -> None:
         """Take records of the state topic, in any order; the highest ``as_of`` of a key wins."""
 
-    def finish(self) -> int:
-        """Return the offset of the source partition to go on from; 0 is its beginning."""
+    def finish(self, origin: Origin | None = None) -> int:
+        """Return the offset of the source partition to go on from; 0 is its beginning.
+
+        Raises
+        ------
+        SnapshotError
+            Where `origin`, the log that is there, is not the one the state was made from.
+        """
+
+    def remarks(self) -> Sequence[Header]:
+        """Return the headers of the partition's own record that counts."""
 
     def overtaken(self) -> list[Message]:
         """Return, after `finish`, what must be written again over older records behind it."""
@@ -113,5 +149,5 @@ class Machine(Protocol):
     def process(self, partition: int, records: Sequence[Record]) -> Iterator[Effects]:
         """Apply one batch; yields its effects in the slices they must be delivered in."""
 
-    def correct(self, partition: int, records: Sequence[Record]) -> list[Message]:
-        """Return what must be written again over older records that another worker wrote."""
+    def correct(self, partition: int, noun: str, records: Sequence[Record]) -> Effects:
+        """Return what must be written because another worker wrote these behind newer ones."""

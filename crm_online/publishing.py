@@ -7,7 +7,8 @@ from typing import Final
 import msgspec
 
 from crm_online.cloudevents import event_id, headers, utc
-from crm_online.customers.partition import Partition, progress_message, tombstone
+from crm_online.customers.partition import Partition, tombstone
+from crm_online.customers.progress import progress_message
 from crm_online.customers.store import encode_state
 from crm_online.dead_letters import dead_letter
 from crm_online.log import Effects, Message
@@ -15,19 +16,21 @@ from crm_online.models.active import Scored
 from crm_online.receipts import Receipts
 from crm_online.recommending import Offer
 from crm_online.scores import (
+    Interaction,
     InteractionBatch,
     Recommendations,
     ScoreUpdate,
     Source,
 )
 from crm_online.settings import Settings
-from crm_online.slices import Moment, Slice
+from crm_online.slices import AFTER_TIMERS, Moment, Slice
 
 __all__ = ["Publisher"]
 
+# Three texts of a hundred four-byte characters in each still make less than a megabyte.
+PER_RECORD: Final = 500
+
 _encode: Final = msgspec.json.Encoder().encode
-# A removal comes behind all timers that a record released, and before the record itself.
-AFTER_TIMERS: Final = 1e12
 
 
 class Publisher:
@@ -140,14 +143,17 @@ class Publisher:
         return Source(partition.progress.epoch, partition.number, offset)
 
     def _interactions(self, batch: Slice) -> list[Message]:
-        if not batch.interactions:
-            return []
-        first, progress = batch.interactions[0], batch.partition.progress
-        value = InteractionBatch(progress.epoch, batch.partition.number, batch.interactions)
-        source = Source(progress.epoch, batch.partition.number, first.offset, index=first.index)
+        whole = batch.interactions
+        parts = (whole[at : at + PER_RECORD] for at in range(0, len(whole), PER_RECORD))
+        return [self._interactions_record(batch.partition, part) for part in parts]
+
+    def _interactions_record(self, partition: Partition, part: list[Interaction]) -> Message:
+        first, progress = part[0], partition.progress
+        value = InteractionBatch(progress.epoch, partition.number, part)
+        source = Source(progress.epoch, partition.number, first.offset, index=first.index)
         name = event_id("", source, "interactions")
         ce = headers(b"crm.interactions.observed", self._source, name, utc(first.at))
-        return [Message(None, _encode(value), ce)]
+        return Message(None, _encode(value), ce)
 
     def _recommendations(self, offers: list[Offer]) -> list[Message]:
         messages = []

@@ -62,6 +62,7 @@ class Recommender:
             state.offered_session = state.session
             state.offered_model = self._replica.offset
             if found:
+                state.offered_as_of = moment.source.as_of
                 offers.append(
                     Offer(moment, [_item(c) for c in found], f"next_item@{self._replica.offset}")
                 )

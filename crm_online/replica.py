@@ -7,7 +7,9 @@ from typing import Final
 
 import msgspec
 
+from crm_online.decoding import RecordDecoder
 from crm_online.errors import SnapshotError
+from crm_online.internal import Reset, read_reset
 from crm_online.log import Message, Record
 from crm_online.models.editions import Editions
 from crm_online.models.next_item.ranker import NextItem
@@ -17,7 +19,8 @@ from crm_online.settings import Settings
 
 __all__ = ["Replica"]
 
-_decode: Final = msgspec.json.Decoder(InteractionBatch).decode
+NEVER: Final = (-1, -1, -1)
+_decode: Final[RecordDecoder[InteractionBatch]] = RecordDecoder("interactions", InteractionBatch)
 
 
 class Replica:
@@ -30,20 +33,41 @@ class Replica:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.model = NextItem(settings.max_items, settings.max_sessions, settings.repurchase_share)
+        self._settings = settings
+        self._key = settings.signing_key.get_secret_value().encode()
+        self.model = self._new()
+        self.epoch = 0
         self.offset = -1
+        self.topic_id = ""
         self._marks: dict[int, tuple[int, int, int]] = {}
-        self._editions = Editions("next_item", settings.signing_key.get_secret_value().encode())
+        self._editions = Editions("next_item", self._key)
 
     def apply(self, records: Sequence[Record]) -> None:
         """Learn the interactions of a batch of records, each once."""
         learned: list[Interaction] = []
         for record in records:
-            if record.offset > self.offset:
-                self.offset = record.offset
+            if record.offset <= self.offset:
+                continue
+            self.offset = record.offset
+            reset = read_reset(record, self._key)
+            if reset is None:
                 learned += self._fresh(record)
+            elif self._start_anew(reset):
+                learned.clear()
         if learned:
             self.model.learn_many(learned)
+
+    def _new(self) -> NextItem:
+        settings = self._settings
+        return NextItem(settings.max_items, settings.max_sessions, settings.repurchase_share)
+
+    def _start_anew(self, reset: Reset) -> bool:
+        """Forget all, and pass over what still comes of lower epochs; once for each epoch."""
+        marks = dict.fromkeys(range(reset.partitions), (reset.epoch, -1, -1))
+        if all(self._marks.get(p, NEVER) >= mark for p, mark in marks.items()):
+            return False
+        self.model, self._marks = self._new(), marks
+        return True
 
     def _fresh(self, record: Record) -> list[Interaction]:
         try:
@@ -53,7 +77,7 @@ class Replica:
                 f"the interactions at offset {record.offset} are none that this version reads; "
                 "check CRM_APP, or start the newer crm-online"
             ) from error
-        seen = self._marks.get(batch.partition, (-1, -1, -1))
+        seen = self._marks.get(batch.partition, NEVER)
         fresh = [i for i in batch.interactions if (batch.epoch, i.offset, i.index) > seen]
         if fresh:
             self._marks[batch.partition] = (batch.epoch, fresh[-1].offset, fresh[-1].index)
@@ -61,14 +85,15 @@ class Replica:
 
     def publish(self) -> list[Message]:
         """Return the signed snapshot of the whole model, or nothing where none was made since."""
-        if self.offset <= self._editions.newest:
+        if (self.epoch, self.offset) <= self._editions.newest:
             return []
-        return self._editions.publish(self.offset, (self.model.state_bytes(), self._marks))
+        held = self.model.state_bytes(), self._marks
+        return self._editions.publish(self.offset, held, epoch=self.epoch, topic_id=self.topic_id)
 
     def load(self, snapshot: ModelSnapshot) -> None:
         """Take a whole snapshot; interactions up to its offset are then passed over."""
-        if snapshot.offset <= self.offset:
+        if snapshot.place <= (self.epoch, self.offset):
             return
         packed, self._marks = snapshot.model
         self.model = NextItem.from_bytes(packed)
-        self.offset = snapshot.offset
+        self.epoch, self.offset = snapshot.place

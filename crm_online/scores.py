@@ -50,6 +50,11 @@ class Source(msgspec.Struct, frozen=True, gc=False):
     due: float = 0.0
     index: int = 0
 
+    @property
+    def as_of(self) -> float:
+        """The same place as customers' states count it: timers first, then the record itself."""
+        return 2.0 * self.offset + self.step
+
 
 class Reason(msgspec.Struct, frozen=True, gc=False):
     """One feature's share in a churn score, ready to be read.

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from crm_online.customers.partition import Partition, PartitionRestore
-from crm_online.log import Effects, Message, Record
+from crm_online.log import Effects, Record
 from crm_online.models.active import ActiveModels
 from crm_online.models.snapshots import ModelSnapshot
 from crm_online.publishing import Publisher
 from crm_online.recommending import Recommender
 from crm_online.replica import Replica
+from crm_online.rescoring import rescoring
 from crm_online.settings import Settings
+from crm_online.slices import Slice
 from crm_online.stepping import Stepper
 
 __all__ = ["Scorer"]
@@ -66,12 +68,34 @@ class Scorer:
             One slice of the batch, already stored here; usually the only one.
         """
         for batch in self._stepper.step(self.partitions[partition], records):
-            scored = self._models.score(batch.rows)
-            scored.keep(batch.opened)
-            offers = self._recommender.recommend(batch)
-            effects = self._publisher.effects(batch, scored, offers)
-            self._publisher.checkpoint(batch, effects)
-            yield effects
+            yield self._score(batch)
+
+    def correct(self, partition: int, noun: str, records: Sequence[Record]) -> Effects:
+        """Put right what another worker wrote behind newer records.
+
+        Parameters
+        ----------
+        partition
+            Its number.
+        noun
+            ``"state"``, ``"scores"`` or ``"recommendations"``: the topic they stand on.
+        records
+            Written by a worker that held the partition before.
+        """
+        held = self.partitions[partition]
+        if noun == "state":
+            return Effects(snapshots=held.right_ones(records))
+        effects = self._score(rescoring(held, noun, records))
+        effects.progress = None  # the log did not move
+        return effects
+
+    def _score(self, batch: Slice) -> Effects:
+        scored = self._models.score(batch.rows)
+        scored.keep(batch.opened)
+        offers = self._recommender.recommend(batch)
+        effects = self._publisher.effects(batch, scored, offers)
+        self._publisher.checkpoint(batch, effects)
+        return effects
 
     def adopt(self, snapshot: ModelSnapshot) -> None:
         """Predict with a newer model from the next batch on."""
@@ -84,16 +108,6 @@ class Scorer:
         """Begin to hold a partition, from what its state topic says."""
         self.partitions[partition] = held = Partition(partition)
         return PartitionRestore(held)
-
-    def correct(self, partition: int, records: Sequence[Record]) -> list[Message]:
-        """Return what must be written again over older snapshots that another worker wrote."""
-        held = self.partitions.get(partition)
-        if held is None:
-            return []
-        keys = {
-            record.key for record in records if record.key is not None and held.is_older(record)
-        }
-        return [held.right_one(key) for key in sorted(keys)]
 
     def forget(self, partition: int) -> None:
         """Drop all that is held of a partition."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
@@ -17,6 +18,9 @@ from pydantic_settings import (
 __all__ = ["CHURN_MODEL", "CLUSTER_MODEL", "SETTINGS_FILE", "VALUE_MODEL", "ModelSpec", "Settings"]
 
 SETTINGS_FILE = "CRM_SETTINGS_FILE"
+
+_SERVER: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/@\[\]]+):[0-9]{1,5}")
+_REDIS_SCHEMES: Final = ("redis://", "rediss://", "unix://")
 
 ModelSpec = dict[str, Any]
 Positive = Annotated[int, Field(gt=0)]
@@ -140,22 +144,64 @@ class Settings(BaseSettings):
     )
     live_skew_seconds: PositiveFloat = 3600.0
     idle_seconds: PositiveFloat = 5.0
-    in_flight_batches: Positive = 8
+    max_in_flight_events: Positive = Field(
+        4000, description="Events of a worker whose effects may be under way, not yet durable."
+    )
+    stall_seconds: PositiveFloat = Field(
+        300.0, description="A role that reads nothing for so long, with records there, ends."
+    )
+    stop_seconds: PositiveFloat = Field(
+        60.0, description="A worker told to stop ends after so long, done or not."
+    )
     max_ahead_days: PositiveFloat | None = 1.0
     cache_ttl_days: PositiveFloat = 400.0
-    web_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    web_host: str = Field("127.0.0.1", description="Address that /health is served on.")
+    web_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        0, description="Port that /health is served on; 0 serves nothing."
+    )
 
     @field_validator("app")
     @classmethod
     def _plain_app(cls, value: str) -> str:
-        if not value or not all(c.isalnum() or c in "-_" for c in value):
-            raise ValueError("use letters, digits, '-' and '_' only")
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", value):
+            raise ValueError("use letters, digits, '-' and '_' only, all ASCII")
+        return value
+
+    @field_validator("kafka")
+    @classmethod
+    def _servers(cls, value: str) -> str:
+        servers = [server.strip() for server in value.split(",") if server.strip()]
+        if not servers or not all(map(_SERVER.fullmatch, servers)):
+            raise ValueError("write host:port, and commas between several")
+        return value
+
+    @field_validator("redis")
+    @classmethod
+    def _address(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(_REDIS_SCHEMES):
+            raise ValueError(
+                "no address of a Redis: write redis://[user:password@]host:port/db, rediss://… for "
+                "TLS, or unix://…"
+            )
+        return value
+
+    @field_validator("currency")
+    @classmethod
+    def _code(cls, value: str) -> str:
+        if not re.fullmatch("[A-Z]{3}", value):
+            raise ValueError("write the three capitals of ISO 4217, such as EUR")
         return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         if self.state_ttl_days <= self.active_days + self.horizon_days:
             raise ValueError("state_ttl_days must exceed active_days + horizon_days")
+        if self.max_in_flight_events < self.max_batch:
+            raise ValueError("max_in_flight_events must be at least max_batch")
+        if (self.kafka_username is None) != (self.kafka_password is None):
+            raise ValueError("kafka_username and kafka_password belong together")
+        if self.kafka_key_file is not None and self.kafka_certificate_file is None:
+            raise ValueError("kafka_key_file needs its kafka_certificate_file")
         return self
 
     @classmethod

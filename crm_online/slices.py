@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from crm_online.customers.features import Facts, facts
@@ -12,7 +14,11 @@ from crm_online.labels import Settlement
 from crm_online.log import Record
 from crm_online.scores import Interaction, Source
 
-__all__ = ["Moment", "Slice", "Touch"]
+__all__ = ["AFTER_TIMERS", "Moment", "Slice", "Touch"]
+
+# The due time in the order of what comes behind all timers that a record released, and before the
+# record itself.
+AFTER_TIMERS: Final = 1e12
 
 
 class Moment(msgspec.Struct, gc=False):

@@ -99,7 +99,7 @@ class Stepper:
 
         Returns whether the slice is full while timers may be left.
         """
-        timers, as_of = batch.partition.timers, 2.0 * record.offset
+        timers, place = batch.partition.timers, batch.partition.place(2.0 * record.offset)
         ahead: list[tuple[float, str]] = []
         while batch.fired < self._settings.max_batch:
             entry = timers.pop_before(watermark)
@@ -111,7 +111,7 @@ class Stepper:
                 continue
             if state.next_due > due:
                 timers.push(state.next_due, customer)
-            elif state.as_of > as_of:  # a replay: this snapshot comes from further on in the log
+            elif state.place > place:  # a replay: this snapshot comes from further on in the log
                 ahead.append(entry)
             else:
                 self._fire(batch, customer, state, record, watermark)
@@ -124,7 +124,7 @@ class Stepper:
     ) -> None:
         due, progress = state.next_due, batch.partition.progress
         fired = fire(state, watermark, self._schedule)
-        state.as_of = 2.0 * record.offset
+        state.move_to(batch.partition.place(2.0 * record.offset))
         batch.fired += 1
         source = Source(progress.epoch, batch.partition.number, record.offset, 0, due)
         moment = Moment.of(state, customer, due, "timer", source)
@@ -136,6 +136,7 @@ class Stepper:
         batch.live[customer] = state
         batch.partition.timers.push(state.next_due, customer)
         if fired.opened is not None:
+            state.scored_as_of = state.as_of
             batch.opened.append((batch.add_moment(state, moment), fired.opened))
 
     def _apply(self, batch: Slice, record: Record, read: CustomerEvent | float) -> None:
@@ -148,17 +149,17 @@ class Stepper:
         progress.lag = record.timestamp / 1000.0 - read.at
         behind = progress.watermark - read.at
         progress.watermark = max(progress.watermark, read.at)
-        as_of = 2.0 * record.offset + 1.0
+        place = batch.partition.place(2.0 * record.offset + 1.0)
         state = batch.state(read.customer)
         if state is None:
-            if batch.partition.has_gone(read.customer, as_of):
+            if batch.partition.has_gone(read.customer, place):
                 return
-            state = CustomerState(epoch=progress.epoch)
-        elif state.as_of >= as_of:
+            state = CustomerState()
+        elif state.place >= place:
             return
         batch.live[read.customer] = state
         batch.expired.pop(read.customer, None)
-        state.as_of = as_of
+        state.move_to(place)
         progress.late += behind > 0.0
         if is_duplicate(state.recent_ids, read.message_id, max(read.at, state.last_seen)):
             state.duplicates += 1
@@ -182,6 +183,7 @@ class Stepper:
         apply_event(state, event, self._rules)
         wake(state, self._schedule)
         moment = Moment.of(state, event.customer, event.at, "event", source, event.message_id)
+        state.scored_as_of = state.as_of
         batch.add_moment(state, moment)
         if touches:
             batch.interactions.extend(_interactions(event, record.offset, state.session, known))

@@ -5,17 +5,20 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from streams.batches import BatchApp
 from streams.connection import faust_options
+from streams.ending import end_process
+from streams.health import RoleHealth
+from streams.lease import Lease, Pulse
 from streams.roles.cache import CacheRole
 from streams.roles.learn import LearnOwner, LearnRole
 from streams.roles.score import ScoreRole
 from streams.roles.tasks import Stop
+from streams.watchdog import Probe, Seen, Watchdog
 
 if TYPE_CHECKING:
     from crm_online.settings import Settings
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["ROLES", "Role", "RoleApp", "make_app"]
 
 Role = ScoreRole | LearnRole | CacheRole
-EXIT_FAILED: Final = 1
+LOOKS: Final = 10  # within stall_seconds
+LONGEST_LOOK_SECONDS: Final = 10.0
 
 
 class RoleApp(BatchApp):
@@ -39,16 +43,23 @@ class RoleApp(BatchApp):
         Of the whole program.
     stop
         Ends the process with a reason.
+    lease
+        Of the group; the role writes by it.
     """
 
-    def __init__(self, name: str, role: Role, settings: Settings, stop: Stop) -> None:
+    def __init__(self, name: str, role: Role, settings: Settings, stop: Stop, lease: Lease) -> None:
         self.role = role
         self.companions: list[RoleApp] = []
+        self._settings = settings
+        self._opened = self._stalled = False
+        topics = [settings.topic(noun) for noun in role.nouns]
+        self._watchdog = Watchdog(name, topics, settings.stall_seconds)
         super().__init__(
             f"{settings.app}-{name}",
             max_batch=settings.max_batch,
             fetch_max_wait_seconds=settings.fetch_max_wait_seconds,
             stop=stop,
+            lease=lease,
             **faust_options(settings),
         )
 
@@ -56,6 +67,9 @@ class RoleApp(BatchApp):
         """Open the role, and start the apps that live with this one: the consumer comes after."""
         await super().on_start()
         await self.role.open()
+        self._opened = True
+        self.add_future(self.watch_lease())
+        self.add_future(self._watch())
         for companion in self.companions:
             await self.add_runtime_dependency(companion)
 
@@ -63,6 +77,42 @@ class RoleApp(BatchApp):
         """Close the role: the consumer has stopped before it."""
         await super().on_shutdown()
         await self.role.close()
+
+    def health(self) -> RoleHealth:
+        """Say how the role is."""
+        if self._stalled or not self._opened:
+            return RoleHealth("stalled" if self._stalled else "starting")
+        consumer: Any = self.consumer
+        waits_for = self.role.waits_for or self._watchdog.waits_for
+        if self.lease.lost:
+            return RoleHealth("lost", waits_for=waits_for)
+        if not self.lease.granted:
+            return RoleHealth("joining", waits_for=waits_for)
+        if not consumer.positioned:
+            return RoleHealth("restoring", 0, 0, waits_for, *self.role.restoring)
+        partitions = len(consumer.done())
+        state = "waiting" if waits_for else "running" if partitions else "standby"
+        return RoleHealth(state, partitions, consumer.lag(), waits_for)
+
+    async def _watch(self) -> None:
+        probe = Probe(self._settings)
+        try:
+            while True:
+                await asyncio.sleep(min(self._settings.stall_seconds / LOOKS, LONGEST_LOOK_SECONDS))
+                await self._look(probe)
+        except Exception as error:  # noqa: BLE001 - a stall, or a bug: never a silent end
+            self._stalled = True
+            self.stop_process(error)
+        finally:
+            await probe.close()
+
+    async def _look(self, probe: Probe) -> None:
+        topics, consumer = await probe.topics(), cast("Any", self.consumer)
+        done = consumer.done() if self.lease.granted else {}
+        ends = await probe.ends(done) if topics is not None and done else {}
+        progress = (done, self.role.restoring, self.consumer_generation_id)
+        seen = Seen(progress, done, self.role.waits_for, joined=self.lease.granted)
+        self._watchdog.look(seen, topics, ends)
 
 
 def make_app(name: str, settings: Settings, stop: Stop) -> RoleApp:
@@ -81,8 +131,9 @@ def make_app(name: str, settings: Settings, stop: Stop) -> RoleApp:
 
 
 def _score(settings: Settings, stop: Stop) -> RoleApp:
-    role = ScoreRole(settings, stop)
-    app = RoleApp("score", role, settings, stop)
+    lease = _lease(settings)
+    role = ScoreRole(settings, stop, lease)
+    app = RoleApp("score", role, settings, stop, lease)
     events = app.batch_topic(settings.topic("events"), role.processor)
 
     @app.agent(events, name="score")
@@ -93,8 +144,9 @@ def _score(settings: Settings, stop: Stop) -> RoleApp:
 
 
 def _learn(settings: Settings, stop: Stop) -> RoleApp:
-    role = LearnRole(settings, stop)
-    app = RoleApp("learn", role, settings, stop)
+    lease = _lease(settings)
+    role = LearnRole(settings, stop, lease)
+    app = RoleApp("learn", role, settings, stop, lease)
     outcomes = app.batch_topic(settings.topic("outcomes"), LearnOwner(role, "outcomes"))
     interactions = app.batch_topic(settings.topic("interactions"), LearnOwner(role, "interactions"))
 
@@ -111,7 +163,7 @@ def _learn(settings: Settings, stop: Stop) -> RoleApp:
 
 def _cache(settings: Settings, stop: Stop) -> RoleApp:
     role = CacheRole(settings, stop)
-    app = RoleApp("cache", role, settings, stop)
+    app = RoleApp("cache", role, settings, stop, _lease(settings))
     scores = app.batch_topic(settings.topic("scores"))
     recommendations = app.batch_topic(settings.topic("recommendations"))
 
@@ -126,18 +178,16 @@ def _cache(settings: Settings, stop: Stop) -> RoleApp:
     return app
 
 
+def _lease(settings: Settings) -> Lease:
+    pulse = Pulse(settings.max_pause_seconds, end_process)
+    return Lease(settings.session_timeout_seconds, pulse)
+
+
 ROLES: Final[dict[str, Callable[[Settings, Stop], RoleApp]]] = {
     "score": _score,
     "learn": _learn,
     "cache": _cache,
 }
-
-
-def _end_process(error: BaseException) -> None:
-    """End at once: nothing may be flushed or committed behind a failure."""
-    sys.stderr.write(f"crm-online: {str(error) or type(error).__name__}\n")
-    sys.stderr.flush()
-    os._exit(EXIT_FAILED)
 
 
 def __getattr__(name: str) -> object:
@@ -147,7 +197,7 @@ def __getattr__(name: str) -> object:
 
         settings = load()
         first, *others = ROLES if name == "app" else [name]
-        made = make_app(first, settings, _end_process)
-        made.companions = [make_app(other, settings, _end_process) for other in others]
+        made = make_app(first, settings, end_process)
+        made.companions = [make_app(other, settings, end_process) for other in others]
         return made
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,6 +6,7 @@ Faust spends some fifty microseconds on each message that an agent reads. Here a
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
@@ -17,10 +18,13 @@ from faust.types.topics import TopicT
 
 from crm_online.log import Record
 from streams.connection import BATCH_SCHEME
+from streams.lease import Lease
 
 __all__ = ["Batch", "BatchApp", "BatchSchema", "Generation", "Owner"]
 
 BUFFERED_BATCHES: Final = 4
+
+_log = logging.getLogger(__name__)
 
 TRANSPORTS.aliases[BATCH_SCHEME] = "streams.transport:Transport"
 
@@ -64,6 +68,9 @@ class Owner(Protocol):
     def resume_at(self) -> Mapping[int, int]:
         """Partition to the offset to read from; for others the group's commit decides."""
 
+    def lose(self) -> None:
+        """Write nothing more and let go of everything, until restored."""
+
 
 class BatchApp(faust.App):
     """A Faust app some of whose topics arrive in batches.
@@ -78,6 +85,8 @@ class BatchApp(faust.App):
         How long the broker may hold back a fetch that finds nothing.
     stop
         Called with the reason where the consumer cannot be positioned; ends the process.
+    lease
+        What says whether the partitions are still ours; one of its own by default.
     options
         As `faust.App` takes them.
     """
@@ -89,6 +98,7 @@ class BatchApp(faust.App):
         max_batch: int,
         stop: Callable[[BaseException], None],
         fetch_max_wait_seconds: float = 0.5,
+        lease: Lease | None = None,
         **options: Any,
     ) -> None:
         self.max_batch: Final = max_batch
@@ -96,6 +106,7 @@ class BatchApp(faust.App):
         self.stop_process: Final = stop
         self.owners: Final[dict[str, Owner | None]] = {}
         super().__init__(group, **options)
+        self.lease: Final = lease or Lease(self.conf.broker_session_timeout)
         self.on_rebalance_complete.connect(self._restore_owners, weak=False)
 
     def batch_topic(
@@ -115,6 +126,22 @@ class BatchApp(faust.App):
         self.owners[name] = owner
         return self.topic(name, schema=BatchSchema(), maxsize=buffer)
 
+    async def watch_lease(self) -> None:
+        """Let go of everything and join the group again whenever the lease is lost."""
+        while True:
+            await self.lease.lapse()
+            _log.warning(
+                "%s heard nothing from its group for %g s (CRM_SESSION_TIMEOUT_SECONDS): what was "
+                "under way is dropped, the partitions are given up, and the group is joined again",
+                self.conf.id,
+                self.conf.broker_session_timeout,
+            )
+            for owner in self.owners.values():
+                if owner is not None:
+                    owner.lose()
+            consumer: Any = self.consumer
+            consumer.rejoin()
+
     async def on_stop(self) -> None:
         """Finish what was begun before the agents are cancelled: an orderly end repeats nothing."""
         for owner in self.owners.values():
@@ -124,12 +151,21 @@ class BatchApp(faust.App):
 
     async def _restore_owners(self, *_: object, **__: object) -> None:
         consumer: Any = self.consumer
+        consumer.unposition()  # of two restores that overlap only the last one's seek counts
         generation = Generation(self.consumer_generation_id, consumer.member_id())
         assigned = consumer.assignment()
-        for topic, owner in self.owners.items():
-            if owner is not None:
-                partitions = frozenset(tp.partition for tp in assigned if tp.topic == topic)
-                await owner.restore(generation, partitions)
+        try:
+            for topic, owner in self.owners.items():
+                if owner is not None:
+                    partitions = frozenset(tp.partition for tp in assigned if tp.topic == topic)
+                    await owner.restore(generation, partitions)
+        except Exception as error:  # noqa: BLE001 - Faust would go on without the state
+            self.stop_process(error)
+
+    def _crash(self, reason: BaseException) -> None:
+        """End the process: Faust would live on as a shell that does nothing."""
+        super()._crash(reason)
+        self.loop.call_soon_threadsafe(self.stop_process, reason)  # it may be the consumer's thread
 
 
 class BatchSchema(faust.Schema[Any, Batch]):

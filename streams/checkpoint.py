@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from crm_online.errors import BrokerUnavailable, SnapshotError
-from crm_online.log import Machine, Message, Restore
+from crm_online.errors import BrokerUnavailable, ConfigurationError, SnapshotError
+from crm_online.log import Machine, Message, Origin, Restore
+from streams.admin import Admin
 from streams.connection import consumer_options
+from streams.deliveries import Place
+from streams.guard import followed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -44,8 +47,9 @@ class Restored:
         How many records of the state topic were read.
     seconds
         How long it took.
-    ends
-        Partition to the offset of the state topic up to which it was read.
+    read
+        Topic and partition to the offset up to which nothing stale stands there: the state topic's
+        end, and what the owner before us had followed.
     overtaken
         Partition to what must be written again over older records.
     """
@@ -53,7 +57,7 @@ class Restored:
     starts: dict[int, int]
     records: int
     seconds: float
-    ends: dict[int, int] = field(default_factory=dict)
+    read: dict[Place, int] = field(default_factory=dict)
     overtaken: dict[int, list[Message]] = field(default_factory=dict)
 
 
@@ -65,6 +69,7 @@ async def restore(
     source: str,
     state: str,
     wanted: Callable[[], bool] = lambda: True,
+    report: Callable[[int, int], None] = lambda _records, _left: None,
 ) -> Restored | None:
     """Read back the state of partitions, all of them together.
 
@@ -80,6 +85,8 @@ async def restore(
         Names of the log and of the compacted topic.
     wanted
         Asked now and then; once it is false the restore is given up.
+    report
+        Told the records read so far, and the offsets that are left.
 
     Returns
     -------
@@ -89,7 +96,10 @@ async def restore(
     Raises
     ------
     SnapshotError
-        Where the state stands at an offset that the source topic does not hold.
+        Where the state was made from another topic, or stands at an offset that the source topic
+        does not hold.
+    ConfigurationError
+        Where there is no source topic.
     BrokerUnavailable
         Where Kafka does not answer.
     """
@@ -99,18 +109,19 @@ async def restore(
     restores = {partition: machine.restore(partition) for partition in sorted(partitions)}
     try:
         async with _reader(settings) as reader:
-            reading = _Reading(reader, state, restores, declared=settings.declare_topics)
+            origin = await asyncio.to_thread(_origin, settings, source, state)
+            reading = _Reading(reader, state, restores, report, declared=settings.declare_topics)
             records = await reading.run(wanted)
             if not wanted():
                 return None
-            starts = {partition: each.finish() for partition, each in restores.items()}
+            starts = {partition: each.finish(origin) for partition, each in restores.items()}
             starts = await _check(reader, source, state, starts)
             overtaken = {partition: each.overtaken() for partition, each in restores.items()}
     except KafkaError as error:
         raise BrokerUnavailable(
             f"{state} could not be read at {settings.kafka} ({error!r}): check CRM_KAFKA"
         ) from error
-    return Restored(starts, records, time.monotonic() - began, reading.ends, overtaken)
+    return Restored(starts, records, time.monotonic() - began, reading.read(), overtaken)
 
 
 @asynccontextmanager
@@ -129,14 +140,21 @@ async def _reader(settings: Settings) -> AsyncIterator[Any]:
 
 class _Reading:
     def __init__(
-        self, reader: Any, topic: str, restores: Mapping[int, Restore], *, declared: bool
+        self,
+        reader: Any,
+        topic: str,
+        restores: Mapping[int, Restore],
+        report: Callable[[int, int], None],
+        *,
+        declared: bool,
     ) -> None:
+        self._tell = report
         self._reader = reader
         self._declared = declared
         self._topic = topic
         self._restores = restores
         self._records = 0
-        self.ends = dict.fromkeys(restores, 0)
+        self._ends = dict.fromkeys(restores, 0)
         self._began = self._reported = time.monotonic()
 
     async def run(self, wanted: Callable[[], bool]) -> int:
@@ -145,7 +163,7 @@ class _Reading:
             return 0
         every = [TopicPartition(self._topic, partition) for partition in self._restores]
         ends = await reader.end_offsets(every)
-        self.ends = {tp.partition: end for tp, end in ends.items()}
+        self._ends = {tp.partition: end for tp, end in ends.items()}
         left = {tp: end for tp, end in ends.items() if end > 0}
         reader.assign(list(left))
         if left:
@@ -155,11 +173,17 @@ class _Reading:
                 self._restores[tp.partition].apply(records)
                 self._records += len(records)
             # Compaction and control records leave offsets without a record: ask the position.
-            for tp in list(left):
-                if await reader.position(tp) >= left[tp]:
-                    del left[tp]
-            await self._report(left)
+            at = {tp: await reader.position(tp) for tp in left}
+            left = {tp: end for tp, end in left.items() if at[tp] < end}
+            self._report(sum(end - at[tp] for tp, end in left.items()))
         return self._records
+
+    def read(self) -> dict[Place, int]:
+        """Return up to where nothing stale stands, by topic and partition."""
+        found = {(self._topic, partition): end for partition, end in self._ends.items()}
+        for partition, restore in self._restores.items():
+            found |= followed(restore.remarks(), partition)
+        return found
 
     async def _is_there(self, wanted: Callable[[], bool]) -> bool:
         began = time.monotonic()
@@ -177,19 +201,19 @@ class _Reading:
                 return False
         return True
 
-    async def _report(self, left: Mapping[Any, int]) -> None:
+    def _report(self, left: int) -> None:
+        self._tell(self._records, left)
         now = time.monotonic()
         if now - self._reported < REPORT_SECONDS or not left:
             return
         self._reported = now
         rate = self._records / (now - self._began)
-        behind = sum([end - await self._reader.position(tp) for tp, end in left.items()])
         _log.info(
             "restoring %s: %d records, %d/s, at most %d s left",
             self._topic,
             self._records,
             rate,
-            behind / max(rate, 1.0),
+            left / max(rate, 1.0),
         )
 
 
@@ -204,14 +228,34 @@ async def _check(reader: Any, source: str, state: str, starts: dict[int, int]) -
         if start > end:
             raise SnapshotError(
                 f"{state} says to go on at {where}, but that log ends at {end}: it is not the log "
-                f"the state was made from. Stop all workers and delete {state} to compute the "
-                f"state anew from {source}, or bring back the topic it belongs to."
+                "the state was made from, or has lost its end; stop all workers and run "
+                "`crm-online adopt` to go on with the state, or `crm-online reset` to compute it "
+                "anew"
             )
         if 0 < start < low:
             raise SnapshotError(
                 f"{state} says to go on at {where}, but retention has removed all before {low}: "
-                f"{low - start} records were never applied. Stop all workers and delete {state} "
-                f"to compute the state from what is left, and raise retention.ms of {source}."
+                f"{low - start} records were never applied; stop all workers and run `crm-online "
+                "adopt` to go on without them, and raise CRM_RETENTION_DAYS and retention.ms of "
+                f"{source}"
             )
         found[partition] = max(start, low)
     return found
+
+
+def _origin(settings: Settings, source: str, state: str) -> Origin:
+    """Say which log is there; its partitions and those of the state must be as many."""
+    admin = Admin(settings)
+    origin = admin.origin(source)
+    if not origin.partitions:
+        raise ConfigurationError(
+            f"{source} does not exist: create it with `crm-online topics`, or correct CRM_APP"
+        )
+    kept = admin.partitions().get(state, (origin.partitions, 0))[0]
+    if kept != origin.partitions:
+        raise SnapshotError(
+            f"{source} has {origin.partitions} partitions and {state} has {kept}: partitions were "
+            f"added; set CRM_PARTITIONS={origin.partitions}, stop all workers and run `crm-online "
+            "adopt`"
+        )
+    return origin

@@ -7,6 +7,7 @@ import typer
 from streams import options
 from streams.dead_letters.commands import commands as dead_letters
 from streams.exits import Commands
+from streams.upkeep.commands import adopt, backup, reset, restore
 from streams.verify.commands import verify
 
 __all__ = ["app", "main"]
@@ -23,6 +24,8 @@ app = typer.Typer(
 
 app.add_typer(dead_letters, name="dead-letters")
 app.command()(verify)
+for command in (adopt, reset, backup, restore):
+    app.command()(command)
 
 
 def main() -> None:
@@ -47,7 +50,8 @@ def _common(
     config shows them. Results go to standard output, all else to standard error.
 
     Exit codes: 0 done; 1 failed, not found or different; 2 wrong usage or
-    settings; 3 Kafka or Redis is away; 130 stopped by Ctrl-C.
+    settings; 3 Kafka or Redis is away; 130 stopped by Ctrl-C; 141 the reader
+    of a pipe went away.
     """
 
 

@@ -17,11 +17,12 @@ from pydantic_settings import PydanticBaseSettingsSource
 from crm_online.errors import ConfigurationError
 from crm_online.settings import SETTINGS_FILE, Settings
 from streams.masking import masked
+from streams.usable import check_usable
 
-__all__ = ["InForce", "in_force", "load", "parse_pairs", "signs_by_default"]
+__all__ = ["InForce", "in_force", "load", "only", "parse_pairs", "signs_by_default"]
 
 _PREFIX: Final = "CRM_"
-_OTHER_VARIABLES: Final = frozenset({SETTINGS_FILE, "CRM_DATA_FOLDER"})
+_OTHER_VARIABLES: Final = frozenset({SETTINGS_FILE})
 # What Kubernetes puts into every container where a service is called crm-something.
 _OF_KUBERNETES: Final = re.compile(
     r"(CRM_\w+?)_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)"
@@ -85,6 +86,17 @@ def load(
     return _settings(_collect(flags, file, environment))
 
 
+def only(**values: Any) -> Settings:
+    """Make settings of these values and the defaults, whatever the environment and files say.
+
+    Examples
+    --------
+    >>> only(horizon_days=60).horizon_days
+    60.0
+    """
+    return _Merged(**values)
+
+
 def in_force(
     flags: Mapping[str, Any] | None = None,
     file: Path | None = None,
@@ -138,9 +150,11 @@ def signs_by_default(settings: Settings) -> bool:
 def _settings(given: Mapping[str, _Given]) -> Settings:
     values = {name: _parsed(name, each) for name, each in given.items()}
     try:
-        return _Merged(**values)
+        settings = _Merged(**values)
     except ValidationError as error:
         raise ConfigurationError(_sentence(error, given)) from None
+    check_usable(settings, {name: each.label for name, each in given.items()})
+    return settings
 
 
 def _collect(
@@ -193,8 +207,16 @@ def _from_file(file: Path, *, given: bool) -> dict[str, _Given]:
             f"the settings file {file} cannot be read ({error.strerror}): correct {how}"
         ) from None
     except ValueError as error:
-        raise ConfigurationError(f"the settings file {file} is no valid TOML: {error}") from None
-    for name in found:
+        raise ConfigurationError(
+            f"the settings file {file} is no valid TOML ({error}): write one setting a line, as "
+            'horizon_days = 60 or currency = "EUR"'
+        ) from None
+    for name, value in found.items():
+        if name not in Settings.model_fields and isinstance(value, dict):
+            raise ConfigurationError(
+                f"[{name}] in {file} is no setting: settings stand at the top level, so remove "
+                "that line"
+            )
         if name not in Settings.model_fields:
             raise ConfigurationError(f"{name} in {file} is no setting; {_hint(name)}")
     return {
@@ -243,7 +265,7 @@ def _sentence(error: ValidationError, given: Mapping[str, _Given]) -> str:
     if name not in given:
         return f"the settings do not fit each other: {message}{_set_by(message, given)}"
     default = Settings.model_fields[name].default
-    shown = "" if isinstance(default, dict | SecretStr) else f", {default}"
+    shown = "" if default is None or isinstance(default, dict | SecretStr) else f", {default}"
     return f"{given[name].label}: {message}; correct it, or remove it for the default{shown}"
 
 

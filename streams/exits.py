@@ -44,6 +44,12 @@ class Commands(TyperGroup):
         """Run a command line; what reaches this place is an error that nobody foresaw."""
         try:
             return super().main(*args, **extra)
+        except SystemExit as stop:
+            # typer and rich make 1 of a pipe that nobody reads any more.
+            if not isinstance(stop.__context__, BrokenPipeError):
+                raise
+            _drop_output()
+            raise SystemExit(EXIT_PIPE) from None
         except Exception as error:
             if self._traceback:
                 raise
@@ -65,6 +71,9 @@ class Commands(TyperGroup):
         except BrokenPipeError:
             _drop_output()
             raise typer.Exit(EXIT_PIPE) from None
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")  # typer asks pydantic
+            raise
         except (CrmOnlineError, OSError) as error:
             if self._traceback:
                 raise

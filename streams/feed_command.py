@@ -6,16 +6,16 @@ import asyncio
 import json as json_module
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from crm_online.customers.state import DAY
 from crm_online.simulation.population import Population
-from crm_online.simulation.replay import Pace, RateLimit, Step, plan_replay
-from streams.exits import counted, say
-from streams.feeding import feed
+from crm_online.simulation.replay import Pace, RateLimit, plan_replay
+from streams.exits import EXIT_FAILED, counted, say
+from streams.feeding import Fed, feed
 from streams.progress import Stage, progress_bar
 
 if TYPE_CHECKING:
@@ -52,16 +52,19 @@ def replay_file(
         End with one JSON object.
     """
     pace = Pace(factor, time.monotonic)
-    steps = history.steps(max_ahead_seconds)
-    sent, seconds = _feed(settings, steps, lambda: history.stage("replaying"), pace=pace)
+    steps, settle = history.steps(max_ahead_seconds), max_ahead_seconds is not None
+    began = time.monotonic()
+    with progress_bar(lambda: history.stage("replaying")):
+        fed = asyncio.run(feed(steps, settings, pace=pace, settle=settle))
+    seconds = time.monotonic() - began
     report = history.dataset.report
     about = {
         "rows": report.rows,
         "skipped": dict(report.skipped),
         "first_lines": {reason: list(lines) for reason, lines in report.examples.items()},
     }
-    _end(f"{counted(sent, 'event')} sent", sent, seconds, about, json=json)
-    return history.end()
+    late = _end_feed(settings, fed, seconds, about, json=json)
+    return history.end() or late
 
 
 def simulate_population(
@@ -91,9 +94,10 @@ def simulate_population(
     # In order of time already: a window would fill up before the first event.
     steps = plan_replay(watched.events(), max_ahead_seconds, "arrival")
     limit = RateLimit(rate, time.monotonic)
-    sent, seconds = _feed(settings, steps, watched.stage, rate=limit)
-    _end(f"{counted(sent, 'event')} sent", sent, seconds, _about(population), json=json)
-    return 0
+    settle, began = max_ahead_seconds is not None, time.monotonic()
+    with progress_bar(watched.stage):
+        fed = asyncio.run(feed(steps, settings, rate=limit, settle=settle))
+    return _end_feed(settings, fed, time.monotonic() - began, _about(population), json=json)
 
 
 def write_population(
@@ -150,18 +154,20 @@ class _Watched:
         return Stage("simulating", min(1.0, (self._reached - about.start) / (about.days * DAY)))
 
 
-def _feed(
-    settings: Settings,
-    steps: Iterable[Step],
-    stage: Callable[[], Stage],
-    *,
-    pace: Pace | None = None,
-    rate: RateLimit | None = None,
-) -> tuple[int, float]:
-    began = time.monotonic()
-    with progress_bar(stage):
-        sent = asyncio.run(feed(steps, settings, pace=pace, rate=rate))
-    return sent, time.monotonic() - began
+def _end_feed(
+    settings: Settings, fed: Fed, seconds: float, about: dict[str, object], *, json: bool
+) -> int:
+    """Tell what came of a feed; fails where the scorers used none of it."""
+    about = {"too_late": fed.too_late, **about}
+    _end(f"{counted(fed.sent, 'event')} sent", fed.sent, seconds, about, json=json)
+    if fed.too_late:
+        say(
+            f"{fed.too_late:,} of {counted(fed.sent, 'event')} were more than "
+            f"{settings.allowed_lateness_days:g} days behind what {settings.topic('events')} held "
+            "and only counted (CRM_ALLOWED_LATENESS_DAYS): use another CRM_APP for another history",
+            style="yellow",
+        )
+    return EXIT_FAILED if fed.too_late == fed.sent > 0 else 0
 
 
 def _about(population: Population) -> dict[str, object]:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiokafka.partitioner import murmur2
 
@@ -20,7 +20,7 @@ from streams.watcher import Watcher
 if TYPE_CHECKING:
     from crm_online.settings import Settings
 
-__all__ = ["Feeder", "feed", "partition_of"]
+__all__ = ["Fed", "Feeder", "feed", "partition_of"]
 
 FLUSH_EVENTS = 500
 IN_FLIGHT = 64
@@ -31,10 +31,25 @@ def partition_of(key: bytes, partitions: int) -> int:
 
     Examples
     --------
-    >>> partition_of(b"c-1", 8) == partition_of(b"c-1", 8)
-    True
+    >>> partition_of(b"c-1", 8)
+    7
     """
     return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+
+
+class Fed(NamedTuple):
+    """What came of a feed.
+
+    Parameters
+    ----------
+    sent
+        How many events were put on the topic.
+    too_late
+        How many of them the scorers only counted; 0 where nobody waited for them.
+    """
+
+    sent: int
+    too_late: int = 0
 
 
 class Feeder:
@@ -93,8 +108,9 @@ async def feed(
     rate: RateLimit | None = None,
     advance: Callable[[int], None] = lambda _: None,
     gate: Callable[[], Awaitable[None]] | None = None,
-) -> int:
-    """Put a planned replay on the events topic; returns how many events were sent.
+    settle: bool = False,
+) -> Fed:
+    """Put a planned replay on the events topic; returns what came of it.
 
     Parameters
     ----------
@@ -108,6 +124,8 @@ async def feed(
         Called with the number of events sent, now and then.
     gate
         Awaited now and then before more is sent: holds the feed back while readers lag.
+    settle
+        Wait at the end until the scorers have applied all of it.
 
     Raises
     ------
@@ -122,12 +140,17 @@ async def feed(
         feeder = Feeder(producer, settings, partitions)
         async with Watcher(settings, partitions) as watcher:
             work = asyncio.ensure_future(_run(steps, feeder, watcher, pace, rate, advance, gate))
-            await asyncio.wait({work, failed}, return_when=asyncio.FIRST_COMPLETED)
-            if failed.done():
+            try:
+                await asyncio.wait({work, failed}, return_when=asyncio.FIRST_COMPLETED)
+                if failed.done():
+                    failed.result()
+                await work
+                if settle:
+                    await watcher.wait_applied()
+            finally:  # it must not outlive its clients, whatever ends the wait
                 work.cancel()
-                failed.result()
-            await work
-    return feeder.sent
+                await asyncio.gather(work, return_exceptions=True)
+    return Fed(feeder.sent, min(watcher.too_late(), feeder.sent))
 
 
 async def _run(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 from crm_online.log import Effects, Message
+from streams.lease import LeaseLost
 
 __all__ = ["Finisher"]
 
 Deliver = Callable[[int, Sequence[Message]], Awaitable[None]]
+Step = Callable[[], Awaitable[None]]
 
 
 class Finisher:
@@ -22,65 +25,87 @@ class Finisher:
     ----------
     deliver
         Writes to a partition of the state topic, and returns when it is delivered.
-    depth
-        Steps that may be under way before `add` waits.
+    capacity
+        Events whose effects may be under way before `add` waits; a fired timer counts as one.
+        A slice heavier than that goes alone.
     stop
         Called once, with the first failure; nothing is finished or acknowledged behind it.
     """
 
-    def __init__(self, deliver: Deliver, depth: int, stop: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, deliver: Deliver, capacity: int, stop: Callable[[BaseException], None]
+    ) -> None:
         self.progress: dict[int, int] = {}
         self._deliver = deliver
+        self._capacity = capacity
         self._stop = stop
-        self._slots = asyncio.Semaphore(depth)
+        self._weights: dict[asyncio.Task[None], int] = {}
+        self._weight = 0
+        self._changed = asyncio.Event()
         self._last: dict[int, asyncio.Task[None]] = {}
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._dropped = 0
         self._failed = False
 
     async def add(
         self, partition: int, effects: Effects, outputs: Sequence[Awaitable[Any]]
     ) -> None:
-        """Take over one slice whose outputs are on their way; waits while too many are."""
-        await self._begin(partition, self._finish(partition, effects, outputs))
+        """Take over one slice whose outputs are on their way; waits while too many are.
 
-    async def acknowledge(self, partition: int, ack: Callable[[], object]) -> None:
+        Raises
+        ------
+        LeaseLost
+            Where all was dropped while it waited.
+        """
+        weight = max(effects.events, len(effects.snapshots), 1)
+        dropped = self._dropped
+        while self._weight and self._weight + weight > self._capacity:
+            self._changed.clear()
+            await self._changed.wait()
+            if dropped != self._dropped:
+                raise LeaseLost
+        self._begin(partition, partial(self._finish, partition, effects, outputs), weight)
+
+    def acknowledge(self, partition: int, ack: Callable[[], object]) -> None:
         """Call `ack` once everything added for this partition so far is durable."""
 
         async def step() -> None:
             ack()
 
-        await self._begin(partition, step())
+        self._begin(partition, step, 0)
 
     async def idle(self) -> None:
         """Return when nothing is under way any more."""
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+        while self._weights:
+            await asyncio.wait(self._weights)
+
+    def drop(self) -> None:
+        """Finish, acknowledge and report nothing of what is under way, and forget all progress."""
+        under_way, self._weights = self._weights, {}
+        for task in under_way:
+            task.cancel()
+        self._weight = 0
+        self._dropped += 1
+        self._changed.set()
+        self._last.clear()
+        self.progress.clear()
 
     def forget(self, partition: int) -> None:
         """Drop what is known of a partition of which nothing is under way."""
         self.progress.pop(partition, None)
         self._last.pop(partition, None)
 
-    async def _begin(self, partition: int, step: Coroutine[Any, Any, None]) -> None:
-        try:
-            await self._slots.acquire()
-        except asyncio.CancelledError:
-            step.close()
-            raise
+    def _begin(self, partition: int, step: Step, weight: int) -> None:
         task = asyncio.create_task(self._after(self._last.get(partition), step))
         self._last[partition] = task
-        self._under_way.add(task)
+        self._weights[task] = weight
+        self._weight += weight
         task.add_done_callback(self._end)
 
-    async def _after(
-        self, previous: asyncio.Task[None] | None, step: Coroutine[Any, Any, None]
-    ) -> None:
+    async def _after(self, previous: asyncio.Task[None] | None, step: Step) -> None:
         if previous is not None:
             await asyncio.wait([previous])
-        if self._failed:
-            step.close()
-        else:
-            await step
+        if not self._failed:
+            await step()
 
     async def _finish(
         self, partition: int, effects: Effects, outputs: Sequence[Awaitable[Any]]
@@ -93,10 +118,15 @@ class Finisher:
             self.progress[partition] = effects.as_of
 
     def _end(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
-        self._slots.release()
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if error is not None and not self._failed:
+        weight = self._weights.pop(task, None)
+        if weight is None:
+            return  # dropped
+        self._weight -= weight
+        self._changed.set()
+        if isinstance(error, LeaseLost):
+            self.drop()
+        elif error is not None and not self._failed:
             self._failed = True
             if not task.cancelled():
                 self._stop(error)

@@ -128,8 +128,9 @@ class Follower:
         where = f"{self._tp.topic}[{self._tp.partition}]@{at}"
         if at > end:
             raise SnapshotError(
-                f"{where} lies beyond the end of the topic ({end}): it was made anew. "
-                "Restart the worker to read it from its beginning."
+                f"{where} lies beyond the end of the topic ({end}): it was made anew; start the "
+                "worker again, and where it says so again, stop all workers and run `crm-online "
+                "adopt`"
             )
         if at < low:
             _log.warning("%s is gone by retention: going on at %d", where, low)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -11,63 +12,99 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from crm_online.log import Message, Record
+from crm_online.internal import PROGRESS_KEY
+from crm_online.log import Header, Message, Record
 from crm_online.settings import Settings
 from streams.connection import consumer_options
+from streams.deliveries import Deliveries, Place
 
-__all__ = ["WRITER", "Guard", "written_by"]
+__all__ = ["Guard", "followed"]
 
-WRITER: Final = "writer"
 POLL_SECONDS: Final = 0.5
 BACKOFF_SECONDS: Final = 2.0
 
-Correct = Callable[[int, Sequence[Record]], Awaitable[None]]
+# The header of a partition's own record that says up to where its owner has seen to the outputs.
+FOLLOWED: Final = "followed"
+
+Correct = Callable[[str, int, Sequence[Record]], Awaitable[bool]]
 
 _log = logging.getLogger(__name__)
 
 
-def written_by(messages: Sequence[Message], writer: bytes) -> list[Message]:
-    """Say in each message who wrote it, so that its partition's owner can tell strangers' ones."""
-    mark = (WRITER, writer)
-    return [Message(key, value, [*headers, mark]) for key, value, headers in messages]
-
-
 class Guard:
-    """Follows the compacted topic of partitions just gained, and has older writes corrected.
+    """Has what others write behind our records of partitions just gained put right.
 
     A worker that was stopped for longer than its session timeout and goes on sends what it had
-    in hand, behind its successor's newer snapshots. Compaction would then keep the stale one.
-    So, for as long as such a pause may last, the owner reads what others write and puts the
-    right record behind it.
+    in hand, behind its successor's newer records. Compaction would then keep the stale ones.
+    So, for as long as such a pause may last, the owner reads what others write to its compacted
+    topics. Own records are not read back: every delivery says which offsets it took.
 
     Parameters
     ----------
     settings
         Where Kafka is; ``max_pause_seconds``.
-    topic
-        Name of the compacted topic.
-    writer
-        Our own mark.
+    nouns
+        Of the compacted topics that are written to.
+    deliveries
+        Of the producer that writes to them.
     correct
-        Awaited with a partition and the records in it that others wrote.
+        Awaited with a noun, a partition and the last record of each key among those that others
+        wrote there; tells whether it could see to them now.
     """
 
-    def __init__(self, settings: Settings, topic: str, writer: bytes, correct: Correct) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        nouns: Sequence[str],
+        deliveries: Deliveries,
+        correct: Correct,
+    ) -> None:
         self._settings = settings
-        self._topic = topic
-        self._mark = (WRITER, writer)
+        self._nouns = {settings.topic(noun): noun for noun in nouns}
+        self._deliveries = deliveries
         self._correct = correct
-        self._watched: dict[int, tuple[int, float]] = {}
+        self._until: dict[int, float] = {}
+        self._read: dict[TopicPartition, int] = {}
+        self._gained = asyncio.Event()
 
-    def watch(self, positions: Mapping[int, int]) -> None:
-        """Follow partitions from these offsets on, for ``max_pause_seconds``."""
+    def watch(self, partitions: Collection[int], read: Mapping[Place, int]) -> None:
+        """Follow partitions for ``max_pause_seconds``.
+
+        Parameters
+        ----------
+        partitions
+            Those gained.
+        read
+            Topic and partition to the offset up to which all is as it should be; others are
+            followed from where they end now.
+        """
         until = time.monotonic() + self._settings.max_pause_seconds
-        self._watched |= {partition: (start, until) for partition, start in positions.items()}
+        for partition in partitions:
+            self._until[partition] = until
+            for topic in self._nouns:
+                self._read.pop(TopicPartition(topic, partition), None)
+        self._read |= {TopicPartition(*place): end for place, end in read.items()}
+        self._list()
+        self._gained.set()
+
+    def sign(self, partition: int, messages: Sequence[Message]) -> Sequence[Message]:
+        """Say in the partition's own record how far we followed, for who comes after us."""
+        if partition not in self._until:
+            return messages
+        read = {tp.topic: at for tp, at in self._read.items() if tp.partition == partition}
+        header: Header = FOLLOWED, json.dumps(read).encode()
+        return [
+            message._replace(headers=[*message.headers, header])
+            if message.key == PROGRESS_KEY
+            else message
+            for message in messages
+        ]
 
     def leave(self, partitions: Collection[int]) -> None:
         """Stop following partitions that are no longer ours."""
         for partition in partitions:
-            self._watched.pop(partition, None)
+            self._until.pop(partition, None)
+        self._list()
 
     async def run(self) -> None:
         """Follow for as long as the process lives; broker errors are retried."""
@@ -76,33 +113,66 @@ class Guard:
             try:
                 await consumer.start()
                 while True:
+                    await self._wait()
                     await self._look(consumer)
             except KafkaError as error:
-                _log.warning("watching %s again soon: %r", self._topic, error)
+                _log.warning("watching for stale writes again soon: %r", error)
                 await asyncio.sleep(BACKOFF_SECONDS)
             finally:
                 await consumer.stop()
 
+    def _list(self) -> None:
+        self._read = {tp: at for tp, at in self._read.items() if tp.partition in self._until}
+        self._deliveries.watch(self._places())
+
+    def _places(self) -> list[TopicPartition]:
+        return [TopicPartition(topic, p) for topic in self._nouns for p in self._until]
+
+    async def _wait(self) -> None:
+        """Sleep until it is time for another look: at once where partitions were gained."""
+        try:
+            async with asyncio.timeout(POLL_SECONDS if self._until else None):
+                await self._gained.wait()
+        except TimeoutError:
+            pass
+        self._gained.clear()
+
     async def _look(self, consumer: Any) -> None:
         now = time.monotonic()
-        self._watched = {p: at for p, at in self._watched.items() if at[1] > now}
-        if not self._watched:
-            await asyncio.sleep(POLL_SECONDS)
+        self.leave([p for p, until in self._until.items() if until <= now])
+        if not self._until:
             return
-        places = {TopicPartition(self._topic, p): at[0] for p, at in self._watched.items()}
-        if consumer.assignment() != set(places):
-            consumer.assign(list(places))
-            for place, position in places.items():
-                consumer.seek(place, position)
-        fetched = await consumer.getmany(timeout_ms=int(POLL_SECONDS * 1000))
-        for place, records in fetched.items():
-            if place.partition in self._watched:
-                await self._take(place.partition, records)
+        ends = await consumer.end_offsets(self._places())
+        await self._deliveries.settle()
+        for place, end in ends.items():
+            start = self._read.setdefault(place, end)
+            records: dict[Any, Record] = {}
+            for ranged in self._deliveries.foreign(place, start, end):
+                records |= await self._fetch(consumer, place, *ranged)
+            done = not records or await self._correct(
+                self._nouns[place.topic], place.partition, list(records.values())
+            )
+            if done and place.partition in self._until:
+                self._read[place] = end
 
-    async def _take(self, partition: int, records: Sequence[Record]) -> None:
-        foreign = [record for record in records if self._mark not in record.headers]
-        if foreign:
-            await self._correct(partition, foreign)
-        watched = self._watched.get(partition)
-        if watched is not None:
-            self._watched[partition] = (records[-1].offset + 1, watched[1])
+    async def _fetch(
+        self, consumer: Any, place: TopicPartition, start: int, end: int
+    ) -> dict[Any, Record]:
+        """Read a range; returns the last record of each key."""
+        found: dict[Any, Record] = {}
+        consumer.assign([place])
+        consumer.seek(place, start)
+        try:
+            while await consumer.position(place) < end:
+                fetched = await consumer.getmany(place, timeout_ms=int(POLL_SECONDS * 1000))
+                for records in fetched.values():
+                    found |= {r.key: r for r in records if r.offset < end}
+        finally:
+            consumer.unsubscribe()
+        return found
+
+
+def followed(remarks: Sequence[Header], partition: int) -> dict[Place, int]:
+    """Return up to where the owner that wrote a partition's own record had followed."""
+    said = json.loads(dict(remarks).get(FOLLOWED, b"{}"))
+    return {(topic, partition): offset for topic, offset in said.items()}

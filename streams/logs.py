@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -15,18 +17,57 @@ from streams.configuration import signs_by_default
 if TYPE_CHECKING:
     from crm_online.settings import Settings
 
-__all__ = ["configure_logs", "warn_of_default_key"]
+__all__ = ["Sparing", "configure_logs", "warn_of_default_key"]
+
+SPARING_SECONDS: Final = 10.0
+MOST_KINDS: Final = 1000
 
 # Faust's services log their life under the name of the module of their class.
+_LIBRARIES: Final = ("faust", "mode", "aiokafka", "kafka", "asyncio")
 _CHATTY: Final = (
-    "faust",
-    "mode",
-    "aiokafka",
-    "kafka",
+    *_LIBRARIES,
     "streams.apps",
     "streams.batches",
     "streams.transport",
 )
+
+
+class Sparing(logging.Filter):
+    """Lets each message of the libraries pass once in a while, with the number left out since.
+
+    While a broker is away aiokafka says the same in every retry of every client.
+
+    Parameters
+    ----------
+    seconds
+        Between two messages that differ in their arguments only.
+    clock
+        Seconds.
+    """
+
+    def __init__(
+        self, seconds: float = SPARING_SECONDS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._clock = clock
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether to log a record; adds to it how many like it were not."""
+        if record.name.split(".", 1)[0] not in _LIBRARIES:
+            return True
+        kind, now = (record.name, str(record.msg)), self._clock()
+        since, left_out = self._said.get(kind, (-self._seconds, 0))
+        if now - since < self._seconds:
+            self._said[kind] = since, left_out + 1
+            return False
+        if len(self._said) > MOST_KINDS:
+            self._said.clear()
+        self._said[kind] = now, 0
+        if left_out:
+            record.msg = f"{record.msg} ({left_out} more like this were left out)"
+        return True
 
 
 def configure_logs(level: int = logging.INFO) -> None:
@@ -53,6 +94,7 @@ def configure_logs(level: int = logging.INFO) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
+    handler.addFilter(Sparing())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

@@ -5,51 +5,25 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Any, Final
-from uuid import uuid4
 
 from crm_online.errors import BrokerUnavailable
 from crm_online.log import Effects, Machine, Message, Record
 from crm_online.settings import Settings
 from streams import checkpoint
 from streams.batches import Batch, Generation
+from streams.figures import Figures
 from streams.finisher import Finisher
-from streams.guard import Guard, written_by
+from streams.guard import Guard
+from streams.lease import LeaseLost
 from streams.producer import OutputProducer
 from streams.topics import SINGLE_PARTITION
 
-__all__ = ["Figures", "Processor"]
+__all__ = ["Processor"]
 
 # Faust gives a worker a minute to let go of its partitions before the group goes on without it.
 IDLE_SECONDS: Final = 50.0
-
-
-@dataclass(slots=True)
-class Figures:
-    """What a processor did since it was made.
-
-    Parameters
-    ----------
-    events, batches
-        Applied.
-    seconds
-        Spent in the machine.
-    stale
-        Batches dropped because a rebalance had overtaken them; their records are read again.
-    corrected
-        Snapshots written again over older ones of another worker.
-    restored, restore_seconds
-        Records read back from the state topic, and the time it took.
-    """
-
-    events: int = 0
-    batches: int = 0
-    seconds: float = 0.0
-    stale: int = 0
-    corrected: int = 0
-    restored: int = 0
-    restore_seconds: float = 0.0
 
 
 class Processor:
@@ -70,6 +44,8 @@ class Processor:
         Called with the reason where going on would be wrong; must end the process.
     source, state
         Nouns of the log and of the compacted topic.
+    standing
+        Nouns of compacted outputs, whose last record of each key must be the right one.
     after_restore
         Awaited with the partitions just restored, before their first batch.
     """
@@ -83,6 +59,7 @@ class Processor:
         *,
         source: str = "events",
         state: str = "state",
+        standing: Sequence[str] = ("scores", "recommendations"),
         after_restore: Callable[[frozenset[int]], Awaitable[None]] | None = None,
     ) -> None:
         self.figures: Final = Figures()
@@ -93,9 +70,8 @@ class Processor:
         self._settings = settings
         self._stop = stop
         self._after_restore = after_restore
-        self._writer = uuid4().hex[:12].encode()
-        self.guard: Final = Guard(settings, self.state, self._writer, self._correct)
-        self._finisher = Finisher(self._deliver_state, settings.in_flight_batches, stop)
+        self.guard: Final = Guard(settings, [state, *standing], producer.deliveries, self._correct)
+        self._finisher = Finisher(self._deliver_state, settings.max_in_flight_events, stop)
         self._applying = asyncio.Lock()
         self._taking = False
         self._round = 0
@@ -105,6 +81,7 @@ class Processor:
         self._applied: dict[int, int] = {}
         self._ends: dict[int, int] = {}
         self._newest: dict[int, int] = {}
+        self.restoring = (0, 0)
 
     @property
     def owned(self) -> frozenset[int]:
@@ -134,9 +111,11 @@ class Processor:
             async with self._applying:
                 if self._taking and event.message.generation_id == self._generation.number:
                     await self._apply(event.value)
-                    await self._finisher.acknowledge(event.value.partition, event.ack)
+                    self._finisher.acknowledge(event.value.partition, event.ack)
                 else:
                     self.figures.stale += 1
+        except LeaseLost:
+            self._abandon()
         except asyncio.CancelledError:
             self._abandon()  # half a batch may be applied: nothing held can be kept
             raise
@@ -162,7 +141,7 @@ class Processor:
             self._stop(
                 BrokerUnavailable(
                     f"effects of {self.source} were not delivered within {IDLE_SECONDS:.0f} s of a "
-                    "rebalance: check the broker, or lower CRM_IN_FLIGHT_BATCHES"
+                    "rebalance: check the broker, or lower CRM_MAX_IN_FLIGHT_EVENTS"
                 )
             )
 
@@ -174,6 +153,7 @@ class Processor:
             self._forget(partition)
         self._owned, self._generation = kept, generation
         try:
+            await self._producer.start()
             restored = await checkpoint.restore(
                 partitions - kept,
                 self._machine,
@@ -181,16 +161,33 @@ class Processor:
                 source=self.source,
                 state=self.state,
                 wanted=lambda: self._round == current,
+                report=self._report,
             )
             await self._adopt(restored, partitions - kept)
             self._taking = self._round == current
+        except LeaseLost:
+            self._abandon()
         except Exception as error:  # noqa: BLE001 - whatever it is, no event may be applied
             self._stop(error)
+
+    def lose(self) -> None:
+        """Let go of everything at once: what is under way is dropped, and all is restored anew."""
+        self.figures.lease_losses += 1
+        self._round += 1
+        self._abandon()
+        self._producer.abandon()
+        self._finisher.drop()
+        for partition in self._owned:
+            self._forget(partition)
+        self._owned = set()
 
     def resume_at(self) -> Mapping[int, int]:
         """Partition to the offset right behind what is durably applied."""
         progress = self._finisher.progress
         return {p: max(self._starts[p], progress.get(p, -1) + 1) for p in self._owned}
+
+    def _report(self, records: int, left: int) -> None:
+        self.restoring = records, left
 
     def _follows(self, generation: Generation) -> bool:
         before = self._generation
@@ -211,19 +208,26 @@ class Processor:
         for partition, messages in restored.overtaken.items():
             if messages:
                 await self._finisher.add(partition, Effects(snapshots=messages), [])
-        self.guard.watch(restored.ends)
+        self.guard.watch(partitions, restored.read)
         if self._after_restore is not None:
             await self._after_restore(partitions)
 
-    async def _correct(self, partition: int, foreign: Sequence[Record]) -> None:
-        """Write the right record again behind older ones of another worker, in rule order."""
+    async def _correct(self, noun: str, partition: int, foreign: Sequence[Record]) -> bool:
+        """Put right what another worker wrote behind newer records, in rule order.
+
+        Returns whether there is nothing left to do: in the middle of a rebalance there is, later.
+        """
         async with self._applying:
             if partition not in self.owned:
-                return
-            messages = self._machine.correct(partition, foreign)
-            if messages:
-                self.figures.corrected += len(messages)
-                await self._finisher.add(partition, Effects(snapshots=messages), [])
+                return partition not in self._owned
+            effects = self._machine.correct(partition, noun, foreign)
+            corrected = [*effects.outputs.values(), effects.snapshots]
+            if any(corrected):
+                self.figures.corrected += sum(map(len, corrected))
+                with suppress(LeaseLost):
+                    outputs = await self._send(partition, effects)
+                    await self._finisher.add(partition, effects, outputs)
+            return True
 
     def _abandon(self) -> None:
         self._taking = False
@@ -240,20 +244,20 @@ class Processor:
         partition, records = batch.partition, batch.records
         self._ends[partition] = batch.end
         for effects in self._step(partition, records):
-            outputs = [
-                future
-                for noun, messages in effects.outputs.items()
-                for future in await self._producer.send(
-                    self._settings.topic(noun),
-                    0 if noun in SINGLE_PARTITION else partition,
-                    messages,
-                )
-            ]
-            await self._finisher.add(partition, effects, outputs)
+            await self._finisher.add(partition, effects, await self._send(partition, effects))
         self._applied[partition] = records[-1].offset + 1
         self._newest[partition] = records[-1].timestamp
         self.figures.events += len(records)
         self.figures.batches += 1
+
+    async def _send(self, partition: int, effects: Effects) -> list[asyncio.Future[Any]]:
+        return [
+            future
+            for noun, messages in effects.outputs.items()
+            for future in await self._producer.send(
+                self._settings.topic(noun), 0 if noun in SINGLE_PARTITION else partition, messages
+            )
+        ]
 
     def _step(self, partition: int, records: Any) -> Iterator[Effects]:
         steps = self._machine.process(partition, records)
@@ -266,4 +270,5 @@ class Processor:
             yield effects
 
     async def _deliver_state(self, partition: int, messages: Any) -> None:
-        await self._producer.deliver(self.state, partition, written_by(messages, self._writer))
+        signed = self.guard.sign(partition, messages)
+        await self._producer.deliver(self.state, partition, signed)

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, NodeNotReadyError
+from aiokafka.protocol.produce import ProduceRequest
 
 from crm_online.errors import BrokerUnavailable, ConfigurationError, CrmOnlineError
 from crm_online.log import Message
 from crm_online.settings import Settings
 from streams.connection import client_options
+from streams.deliveries import Deliveries, Place
+from streams.lease import Lease, LeaseLost
 
 __all__ = ["OutputProducer"]
 
@@ -33,27 +38,35 @@ class OutputProducer:
         Where Kafka is.
     on_failure
         Called once, with the first failure; must end the process.
+    lease
+        Nothing leaves without it; ``None`` for whoever writes without being in a group.
     """
 
     def __init__(
         self,
         settings: Settings,
         on_failure: Callable[[BaseException], None],
+        lease: Lease | None = None,
     ) -> None:
+        self.deliveries: Final = Deliveries()
         self._settings = settings
         self._on_failure = on_failure
-        self._order: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._lease = lease
+        self._order: defaultdict[Place, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._producer: Any = None
         self._failure: BaseException | None = None
+        self._discarding: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Connect.
+        """Connect, unless we are; after `abandon` this begins anew.
 
         Raises
         ------
         BrokerUnavailable
             Where no broker answers, or it refuses us.
         """
+        if self._producer is not None:
+            return
         producer = AIOKafkaProducer(
             **client_options(self._settings),
             enable_idempotence=True,
@@ -67,6 +80,7 @@ class OutputProducer:
             raise BrokerUnavailable(
                 f"cannot write to Kafka at {self._settings.kafka} ({error}): check CRM_KAFKA"
             ) from error
+        self._hold_back(producer)
         self._producer = producer
 
     async def stop(self) -> None:
@@ -74,6 +88,15 @@ class OutputProducer:
         if self._producer is not None:
             producer, self._producer = self._producer, None
             await producer.stop()
+        if self._discarding is not None:
+            await self._discarding
+
+    def abandon(self) -> None:
+        """Send nothing more of what was handed over; who waits for it gets `LeaseLost`."""
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            self._order.clear()
+            self._discarding = asyncio.create_task(_discard(producer))
 
     async def send(
         self, topic: str, partition: int, messages: Sequence[Message]
@@ -94,11 +117,9 @@ class OutputProducer:
         """
         if not messages:
             return []
-        async with self._order[topic, partition]:
-            return [
-                self._watch(await self._hand_over(batch, topic, partition), topic, partition, size)
-                for batch, size in self._pack(messages)
-            ]
+        place = topic, partition
+        async with self._order[place]:
+            return [await self._hand_over(place, batch) for batch in self._pack(messages)]
 
     async def deliver(self, topic: str, partition: int, messages: Sequence[Message]) -> None:
         """Send, and return when all of it is delivered."""
@@ -107,42 +128,67 @@ class OutputProducer:
     def _running(self) -> Any:
         if self._failure is not None:
             raise self._failure
+        if self._producer is None and self._discarding is not None:
+            raise LeaseLost
         if self._producer is None:
             raise BrokerUnavailable("the producer is not running")
         return self._producer
 
-    def _pack(self, messages: Sequence[Message]) -> Iterator[tuple[Any, int]]:
+    def _pack(self, messages: Sequence[Message]) -> Iterator[Any]:
         create = self._running().create_batch
         batch = create()
         for key, value, given in messages:
             headers = list(given)  # aiokafka's compiled builder takes nothing else
             if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
-                yield batch, batch.size()
+                yield batch
                 batch = create()
                 batch.append(timestamp=None, key=key, value=value, headers=headers)
+        yield batch
+
+    async def _hand_over(self, place: Place, batch: Any) -> asyncio.Future[Any]:
+        size, count = batch.size(), batch.record_count()
         batch.close()
-        yield batch, batch.size()
-
-    async def _hand_over(self, batch: Any, topic: str, partition: int) -> asyncio.Future[Any]:
+        producer = self._running()
         try:
-            future: asyncio.Future[Any] = await self._running().send_batch(
-                batch, topic, partition=partition
+            future: asyncio.Future[Any] = await producer.send_batch(
+                batch, place[0], partition=place[1]
             )
-        except KafkaError as error:
-            self._fail(_explain(error, topic, partition, batch.size()))
+        except LeaseLost:
             raise
-        return future
+        except KafkaError as error:
+            self._fail(_explain(error, place, size))
+            raise
 
-    def _watch(
-        self, future: asyncio.Future[Any], topic: str, partition: int, size: int
-    ) -> asyncio.Future[Any]:
         def check(done: asyncio.Future[Any]) -> None:
             error = None if done.cancelled() else done.exception()
-            if error is not None:
-                self._fail(_explain(error, topic, partition, size))
+            if isinstance(error, LeaseLost):
+                pass  # dropped on purpose
+            elif error is not None:
+                self._fail(_explain(error, place, size))
+            elif not done.cancelled():
+                self.deliveries.add(place, done.result().offset, count)
 
         future.add_done_callback(check)
+        self.deliveries.begin(place, future)
+        if producer is not self._producer:
+            raise LeaseLost  # while we waited for room
         return future
+
+    def _hold_back(self, producer: Any) -> None:
+        """Let no record batch leave without the lease: the last place before the socket."""
+        lease, client = self._lease, producer.client
+        if lease is None:
+            return
+        send = client.send
+
+        async def send_with_lease(node: Any, request: Any, **options: Any) -> Any:
+            if isinstance(request, ProduceRequest):
+                await client.ready(node, **options)  # else there is a wait behind the question
+                if producer is not self._producer or not lease.holds():
+                    raise NodeNotReadyError("nothing is sent without the group's lease")
+            return await send(node, request, **options)
+
+        client.send = send_with_lease
 
     def _fail(self, error: BaseException) -> None:
         if self._failure is None:
@@ -150,8 +196,27 @@ class OutputProducer:
             self._on_failure(error)
 
 
-def _explain(error: BaseException, topic: str, partition: int, size: int) -> CrmOnlineError:
-    where = f"{topic}[{partition}]"
+async def _discard(producer: Any) -> None:
+    """Close a producer of aiokafka without sending what it holds, as its `stop` would."""
+    accumulator, client = producer._message_accumulator, producer.client  # noqa: SLF001 - no way
+    producer._closed = True  # noqa: SLF001 - as above
+    for connection in client._conns.values():  # noqa: SLF001 - as above
+        if connection.connected():
+            connection._writer.transport.abort()  # noqa: SLF001 - else what is half sent goes on
+    with suppress(KafkaError):  # of a sender that had failed
+        await producer._sender.close()  # noqa: SLF001 - as above
+    # What failed once is queued again, and aiokafka takes it to be pending when it is done.
+    left = accumulator._pending_batches  # noqa: SLF001 - as above
+    left.update(chain(*accumulator._batches.values()))  # noqa: SLF001 - as above
+    accumulator.fail_all(LeaseLost())
+    for batch in left:  # or asyncio complains that nobody asked
+        batch.future.exception()
+        batch._drain_waiter.exception()  # noqa: SLF001 - as above
+    await client.close()
+
+
+def _explain(error: BaseException, place: Place, size: int) -> CrmOnlineError:
+    where = f"{place[0]}[{place[1]}]"
     if isinstance(error, MessageSizeTooLargeError):
         found: CrmOnlineError = ConfigurationError(
             f"{where} refused {size} bytes in one record: raise max.message.bytes of the topic"

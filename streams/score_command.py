@@ -54,10 +54,13 @@ def score_file(
     stream = sys.stdout.buffer if out is None else out
     counts: Counter[str] = Counter()
     refused: Counter[str] = Counter()
+    examples: dict[str, str] = {}
     began = time.monotonic()
     with progress_bar(lambda: history.stage("scoring"), beside_output=True):
         for effects in score_history(history.steps(max_ahead_seconds), settings):
-            refused.update(_reasons(effects))
+            for reason, message in _refusals(effects):
+                refused[reason] += 1
+                examples.setdefault(reason, message)
             for noun, values in _results(effects):
                 counts[noun] += len(values)
                 if noun == ("settled outcome" if outcomes else "score update"):
@@ -67,15 +70,17 @@ def score_file(
     done = ", ".join(counted(count, noun) for noun, count in counts.items() if count)
     rate = f"{history.passed / max(seconds, 1e-9):,.0f} events/s"
     for reason, count in refused.items():
-        say(f"refused {counted(count, 'event')}: {reason}")
+        say(f"refused {counted(count, 'event')}: {reason}, such as: {examples[reason]}")
     say(f"{counted(history.passed, 'event')} in {seconds:.1f} s ({rate}); {done or 'no result'}")
     return history.end()
 
 
-def _reasons(effects: Effects) -> Iterator[str]:
+def _refusals(effects: Effects) -> Iterator[tuple[str, str]]:
+    """Return the reason and the sentence of each dead letter."""
     for message in effects.outputs.get("dead-letters", ()):
         headers = dict(message.headers)
-        yield headers["__streams.errors.message"].decode()
+        reason = headers["__streams.errors.exception"].decode().partition(":")[2]
+        yield reason, headers["__streams.errors.message"].decode()
 
 
 def _results(effects: Effects) -> Iterator[tuple[str, list[bytes]]]:

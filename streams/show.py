@@ -49,7 +49,9 @@ def show_customer(settings: Settings, customer: str, *, json: bool) -> int:
     if found is None:
         say(
             f"the cache holds nothing on this customer under {settings.app!r}: check the id and "
-            "CRM_APP, and that a worker with role cache runs"
+            "CRM_APP, that a worker with role cache runs, and that their events were not too late: "
+            f"more than {settings.allowed_lateness_days:g} days behind what was on the topic they "
+            "are only counted (CRM_ALLOWED_LATENESS_DAYS)"
         )
         return EXIT_FAILED
     if json:

@@ -40,7 +40,10 @@ def show_settings(rows: Sequence[InForce], *, json: bool, console: Console | Non
         style = "" if row.origin == "default" else "bold"
         # As text: an address in brackets is no markup.
         table.add_row(*(Text(text) for text in _cells(row)), style=style)
-    console.print(table)
+    with console.capture() as capture:
+        console.print(table)
+    # A table fills its lines with blanks up to the widest value.
+    console.out("\n".join(line.rstrip() for line in capture.get().splitlines()), highlight=False)
 
 
 def _cells(row: InForce) -> tuple[str, str, str]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["ColumnNames", "History", "open_history", "parse_max_ahead"]
 
 _CUT: Final = "damaged-gzip"
+_UNDECODABLE: Final = "not-utf8"
 _TABLES: Final = frozenset({".csv", ".tsv"})
 
 
@@ -78,6 +79,8 @@ class History:
                 f"skipped {counted(count, 'row')}: {reason}, in line {_joined(lines)}{more}",
                 style="yellow",
             )
+        if _UNDECODABLE in report.skipped:
+            say("the file is not UTF-8 but looks like Latin-1 (Windows-1252): save it as UTF-8")
         if self._unreadable:
             say(
                 f"{counted(self._unreadable, 'line')} without a customer or a time: no event of "

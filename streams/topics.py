@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
-
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._config import ConfigResource
-from confluent_kafka.admin._resource import ResourceType
-from confluent_kafka.cimpl import NewTopic
+from typing import Final, NamedTuple
 
 from crm_online.errors import BrokerUnavailable, ConfigurationError
 from crm_online.settings import Settings
-from streams.connection import admin_options
+from streams.admin import TIMEOUT_SECONDS, Admin
 
 __all__ = [
     "SINGLE_PARTITION",
     "Difference",
     "TopicPlan",
+    "check_policies",
     "create_missing",
     "differences",
     "partition_count",
@@ -34,14 +30,17 @@ COMPACTED: Final = frozenset(
 DELETED: Final = frozenset(
     {"events", "outcomes", "interactions", "actions", "actions.retry", "dead-letters"}
 )
+# Where another policy loses what is still wanted.
+KEPT: Final = ("state", "action-state", "models")
 # Longer than any pause of a worker that may wake up and write stale snapshots.
 HOUR_MS: Final = str(60 * 60 * 1000)
 DAY_MS: Final = 24 * 60 * 60 * 1000
 # Kafka's own default, stated where values are large in case the cluster's is smaller.
 MAX_MESSAGE_BYTES: Final = "1048588"
 LARGE: Final = frozenset({"models", "state", "interactions", "dead-letters"})
-TIMEOUT_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 0.05
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ def create_missing(settings: Settings) -> list[str]:
     """
     if not settings.declare_topics:
         return []
-    admin, planned = _Admin(settings), plan(settings)
+    admin, planned = Admin(settings), plan(settings)
     found = admin.partitions()
     _check_partitions(settings, found, planned)
     created = admin.create([topic for topic in planned if topic.name not in found])
@@ -126,9 +125,36 @@ def differences(settings: Settings) -> list[Difference]:
     BrokerUnavailable
         Where no broker answers, or it refuses us.
     """
-    if not settings.declare_topics:
-        return []
-    admin = _Admin(settings)
+    return _differences(Admin(settings), settings) if settings.declare_topics else []
+
+
+def check_policies(settings: Settings) -> None:
+    """Refuse a cleanup policy by which state or models get lost; warn of all else that differs.
+
+    Raises
+    ------
+    BrokerUnavailable
+        Where no broker answers, or it refuses us.
+    ConfigurationError
+        Naming the topic, its policy and what to do.
+    """
+    admin = Admin(settings)
+    if not admin.has_controller():
+        return  # the embedded broker: it keeps everything
+    kept = {settings.topic(noun) for noun in KEPT}
+    for topic, name, planned, found in _differences(admin, settings):
+        if found is None:
+            continue
+        if topic in kept and name == "cleanup.policy":
+            raise ConfigurationError(
+                f"{topic} has cleanup.policy={found}, which loses what is still wanted: set it to "
+                f"{planned} (kafka-configs.sh --alter --topic {topic} --add-config "
+                f"cleanup.policy={planned}) and start again"
+            )
+        _log.warning("%s: %s is %s, planned %s", topic, name, found, planned)
+
+
+def _differences(admin: Admin, settings: Settings) -> list[Difference]:
     found, planned = admin.partitions(), plan(settings)
     present = [topic for topic in planned if topic.name in found]
     configs = admin.configs(topic.name for topic in present)
@@ -146,7 +172,7 @@ def differences(settings: Settings) -> list[Difference]:
     return missing + differing
 
 
-def _await(admin: _Admin, planned: Iterable[TopicPlan]) -> dict[str, tuple[int, int]]:
+def _await(admin: Admin, planned: Iterable[TopicPlan]) -> dict[str, tuple[int, int]]:
     """Wait until the brokers have heard of topics that their controller has created."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline:
@@ -168,7 +194,7 @@ def partition_count(settings: Settings, noun: str) -> int:
         Where there is no such topic.
     """
     topic = settings.topic(noun)
-    count = _Admin(settings).count(topic)
+    count = Admin(settings).count(topic)
     if not count:
         raise ConfigurationError(
             f"{topic} does not exist: run `crm-online topics`, or correct CRM_APP"
@@ -203,91 +229,30 @@ def _compare(
 def _check_partitions(
     settings: Settings, found: dict[str, tuple[int, int]], planned: Iterable[TopicPlan]
 ) -> None:
-    for topic in planned:
-        count = found.get(topic.name, (topic.partitions, 0))[0]
-        if topic.partitions > 1 and count != topic.partitions:
-            raise ConfigurationError(
-                f"{topic.name} has {count} partitions and CRM_PARTITIONS says "
-                f"{settings.partitions}: all keyed topics must have the same number. Set "
-                f"CRM_PARTITIONS to that of {settings.topic('events')}, or make the topic anew."
-            )
-
-
-class _Admin:
-    """confluent-kafka's admin client, with errors that say what to do."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._kafka = settings.kafka
-        self._said = ""
-        options = admin_options(settings) | {"log_level": 0, "error_cb": self._hear}
-        self._admin = AdminClient(options)
-
-    def _hear(self, error: KafkaError) -> None:
-        self._said = error.str()
-
-    def partitions(self) -> dict[str, tuple[int, int]]:
-        """Topic to its numbers of partitions and replicas."""
-        metadata = self._ask(lambda: self._admin.list_topics(timeout=TIMEOUT_SECONDS))
-        return {
-            name: (len(topic.partitions), len(topic.partitions[0].replicas))
-            for name, topic in metadata.topics.items()
-            if topic.partitions
-        }
-
-    def count(self, topic: str) -> int:
-        """Count the partitions of one topic; 0 where it does not exist."""
-        metadata = self._ask(lambda: self._admin.list_topics(topic, timeout=TIMEOUT_SECONDS))
-        return len(metadata.topics[topic].partitions)
-
-    def configs(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
-        """Topic to its configuration."""
-        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
-        if not resources:
-            return {}
-        futures = self._admin.describe_configs(resources, request_timeout=TIMEOUT_SECONDS)
-        return {
-            resource.name: {entry.name: entry.value for entry in self._ask(future.result).values()}
-            for resource, future in futures.items()
-        }
-
-    def create(self, topics: list[TopicPlan]) -> list[str]:
-        """Create topics; returns the names of those that nobody else created meanwhile."""
-        if not topics:
-            return []
-        created = []
-        wanted = [
-            NewTopic(t.name, t.partitions, t.replication_factor, config=dict(t.config))
-            for t in topics
-        ]
-        futures = self._admin.create_topics(wanted, operation_timeout=TIMEOUT_SECONDS)
-        for name, future in futures.items():
-            try:
-                future.result()
-                created.append(name)
-            except KafkaException as error:
-                reason = error.args[0]
-                if reason.code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise self._explain(reason, f"{name} cannot be created") from error
-        return created
-
-    def _ask(self, question: Callable[[], Any]) -> Any:
-        try:
-            return question()
-        except KafkaException as error:
-            raise self._explain(error.args[0], "Kafka does not answer") from error
-
-    def _explain(self, reason: KafkaError, what: str) -> Exception:
-        said = f"{reason.str()}; {self._said}" if self._said else reason.str()
-        if reason.code() in {
-            KafkaError.INVALID_REPLICATION_FACTOR,
-            KafkaError.INVALID_CONFIG,
-            KafkaError.POLICY_VIOLATION,
-        }:
-            return ConfigurationError(
-                f"{what} ({said}): check CRM_REPLICATION_FACTOR, or create it by hand and set "
-                "CRM_DECLARE_TOPICS=false"
-            )
-        return BrokerUnavailable(
-            f"{what} at {self._kafka} ({said}): check CRM_KAFKA, CRM_KAFKA_SECURITY_PROTOCOL and "
-            "the credentials"
+    """Refuse unlike numbers of partitions, with the way out that fits."""
+    single = {settings.topic(noun) for noun in SINGLE_PARTITION}
+    keyed = [topic.name for topic in planned if topic.name not in single]
+    counts = {name: found[name][0] for name in keyed if name in found}
+    events, said = settings.topic("events"), settings.partitions
+    have = counts.get(events, said)
+    smaller = next((name for name, count in counts.items() if count < have), None)
+    if have != said:
+        then = f", stop all workers and {_ADOPT}" if smaller else ": all keyed topics have as many"
+        raise ConfigurationError(
+            f"{events} has {have} partitions and CRM_PARTITIONS says {said}: set "
+            f"CRM_PARTITIONS={have}{then}"
         )
+    if smaller is not None:
+        raise ConfigurationError(
+            f"{smaller} has {counts[smaller]} partitions and {events} has {have}: partitions were "
+            f"added; stop all workers and {_ADOPT}"
+        )
+    larger = next((name for name, count in counts.items() if count > have), None)
+    if larger is not None:
+        raise ConfigurationError(
+            f"{larger} has {counts[larger]} partitions and CRM_PARTITIONS says {said}: delete the "
+            f"topic and make it anew, or give {events} as many and {_ADOPT}"
+        )
+
+
+_ADOPT: Final = "run `crm-online adopt`, which gives all topics as many and moves the customers"

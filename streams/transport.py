@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, NoError, RebalanceInProgressError, for_code
+from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 
@@ -28,7 +29,7 @@ class Fetched(dict[TP, list[Any]]):
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's consumer thread, which stamps what it fetches."""
+    """Faust's consumer thread, which stamps what it fetches and keeps up the group's lease."""
 
     app: BatchApp
     seeks = 0
@@ -38,6 +39,35 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         # Faust says 1.5 s, and what is asked meanwhile on the same connection waits as long.
         consumer._fetch_max_wait_ms = self.app.fetch_max_wait_ms  # noqa: SLF001 - no other way
         return consumer
+
+    async def on_start(self) -> None:
+        """Listen to what the group's coordinator answers."""
+        await super().on_start()
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001 - no other way
+        send = coordinator._send_req  # noqa: SLF001 - as above
+
+        async def send_and_listen(request: Any) -> Any:
+            sent = self.app.lease.clock()  # not when the answer came: it may have waited for long
+            response = await send(request)
+            self._hear(request, response, sent)
+            return response
+
+        coordinator._send_req = send_and_listen  # noqa: SLF001 - as above
+
+    def _hear(self, request: Any, response: Any, sent: float) -> None:
+        if isinstance(request, SyncGroupRequest) and for_code(response.error_code) is NoError:
+            self.app.lease.grant(sent)
+        # Who hears that the group rebalances is a member until it is joined anew.
+        elif isinstance(request, HeartbeatRequest) and for_code(response.error_code) in {
+            NoError,
+            RebalanceInProgressError,
+        }:
+            self.app.lease.renew(sent)
+
+    def rejoin(self) -> None:
+        """Have the group joined again, even where it still takes us for a member."""
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001 - no other way
+        self.thread_loop.call_soon_threadsafe(coordinator.request_rejoin)
 
     async def _fetch_records(self, *args: Any, **options: Any) -> Fetched:
         records = await super()._fetch_records(*args, **options)
@@ -72,13 +102,45 @@ class Consumer(driver.Consumer):
         coordinator = self._thread._ensure_consumer()._coordinator  # noqa: SLF001 - no other way
         return str(coordinator.member_id)
 
+    @property
+    def positioned(self) -> bool:
+        """Whether all that is assigned is restored and read from the right place."""
+        return self._positioned
+
+    def unposition(self) -> None:
+        """Take no batch until the next seek: the end of an overtaken restore opens nothing."""
+        self._positioned = False
+
+    def done(self) -> dict[TP, int]:
+        """Partition of a batch topic to the offset up to which its records are done with."""
+        return {tp: self._done(tp) for tp in self.assignment() if tp.topic in self.app.owners}
+
+    def lag(self) -> int:
+        """Return how many records are known of and not done with."""
+        return sum(max((self.highwater(tp) or 0) - at, 0) for tp, at in self.done().items())
+
+    def _done(self, tp: TP) -> int:
+        for message in self._in_flight.get(tp, ()):
+            if not message.acked:
+                batch: Any = message.value
+                return int(batch.records[0].offset)
+        # Markers of transactions are no records, but a position goes past them.
+        subscription = self._thread._ensure_consumer()._subscription  # noqa: SLF001 - no other way
+        assignment = subscription.subscription.assignment
+        state = assignment and assignment.state_value(tp)
+        return int(state.position) if state and state.has_valid_position else 0
+
+    def rejoin(self) -> None:
+        """Have the group joined again: what was assigned has been let go of."""
+        self._thread.rejoin()
+
     async def getmany(
         self,
         timeout: float,  # noqa: ASYNC109 - Faust's signature
     ) -> AsyncIterator[tuple[TP, Message]]:
         """Fetch once; yield what came, batch topics first."""
         fetched, _ = await self._wait_next_records(timeout)
-        if not isinstance(fetched, Fetched) or self.should_stop:
+        if not isinstance(fetched, Fetched) or not await self._is_current(fetched):
             return
         single = {}
         for tp, records in fetched.items():
@@ -86,23 +148,27 @@ class Consumer(driver.Consumer):
                 single[tp] = records
                 continue
             for batch in self._cut(tp, records):
-                if not self._is_current(fetched):
+                if not await self._is_current(fetched):
                     return
                 yield tp, self._track(tp, batch)
         for tp, record in self.scheduler.iterate(single):
-            if not self._is_current(fetched):
+            if not await self._is_current(fetched):
                 return
             yield tp, self._to_message(tp, record)
 
-    def _is_current(self, fetched: Fetched) -> bool:
+    async def _is_current(self, fetched: Fetched) -> bool:
+        # A fetch that began before a rebalance may return behind its seek, and before the flow goes
+        # on: the consumer's position is then past these records, and nobody would read them again.
+        while not (self.flow_active or self.should_stop):
+            await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # as Faust does
         # What was fetched before the latest seek is fetched again behind it.
-        return self.flow_active and self._positioned and fetched.seeks == self._thread.seeks
+        return self._positioned and not self.should_stop and fetched.seeks == self._thread.seeks
 
     def _cut(self, tp: TP, records: list[Any]) -> Iterator[Batch]:
         start = self._read_offset[tp] or 0
         if records and records[0].offset < start:
             records = [record for record in records if record.offset >= start]
-        end = self.highwater(tp)
+        end = max(self.highwater(tp) or 0, records[-1].offset + 1 if records else 0)
         for first in range(0, len(records), self.app.max_batch):
             yield Batch(*tp, records[first : first + self.app.max_batch], end)
 
@@ -158,6 +224,7 @@ class Consumer(driver.Consumer):
         self.app.flow_control.clear()
         for owner in self._owners():
             await owner.idle()
+        self.app.lease.release()
         await self.commit()
         self._in_flight.clear()
         self._unacked_messages.clear()
@@ -167,6 +234,7 @@ class Consumer(driver.Consumer):
         """Finish what was begun, so that the last commit is all that was read."""
         for owner in self._owners():
             await owner.idle()
+        self.app.lease.release()
         await super().on_stop()
 
     def _owners(self) -> list[Owner]:

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from threading import Timer
 from typing import TYPE_CHECKING, Final
 
 import structlog
 import uvloop
 
-from crm_online.errors import ConfigurationError
+from crm_online.errors import BrokerUnavailable, ConfigurationError
 from streams.apps import ROLES, RoleApp, make_app
+from streams.ending import end_process
+from streams.health import Health
 from streams.logs import configure_logs
-from streams.topics import create_missing
+from streams.topics import check_policies, create_missing
 
 if TYPE_CHECKING:
     from crm_online.settings import Settings
 
 __all__ = ["Worker", "parse_roles", "run"]
 
-EXIT_FAILED: Final = 1
+STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 _log = structlog.get_logger(__name__)
 
 
@@ -68,6 +69,7 @@ class Worker:
         self.apps: dict[str, RoleApp] = {
             name: make_app(name, settings, self.fail) for name in roles
         }
+        self._health = Health(self.apps, settings.web_host, settings.web_port)
 
     def fail(self, error: BaseException) -> None:
         """Take the first reason why going on would be wrong."""
@@ -81,6 +83,7 @@ class Worker:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Start all apps, and stop them in order."""
+        await self._health.start()
         # Side by side: each waits some seconds for its group.
         await asyncio.gather(*[app.start() for app in self.apps.values()])
         gc.freeze()  # imports and restored state: a full collection would fall into a batch
@@ -91,12 +94,14 @@ class Worker:
         finally:
             for app in reversed(self.apps.values()):
                 await app.stop()
+            await self._health.stop()
 
 
 def run(settings: Settings, roles: Sequence[str]) -> None:
     """Run the service until SIGTERM or SIGINT; a failure ends the process with exit code 1."""
     configure_logs()
     create_missing(settings)
+    check_policies(settings)
     uvloop.run(_serve(settings, roles))
 
 
@@ -104,15 +109,43 @@ async def _serve(settings: Settings, roles: Sequence[str]) -> None:
     worker, told = Worker(settings, roles), asyncio.Event()
     living = asyncio.ensure_future(_live(worker, told))
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: told.set() if worker.ready else living.cancel())
+
+    def stop() -> None:
+        _bound_stop(settings.stop_seconds)
+        if worker.ready:
+            told.set()
+        else:
+            living.cancel()
+
+    for number in STOPS:
+        loop.add_signal_handler(number, stop)
     failing = asyncio.ensure_future(worker.failure())
     await asyncio.wait({living, failing}, return_when=asyncio.FIRST_COMPLETED)
     if failing.done():
-        _end(failing.exception())
+        end_process(failing.exception())
     failing.cancel()
     with suppress(asyncio.CancelledError):
         await living
+
+
+def _bound_stop(seconds: float) -> None:
+    """End the process after so long, or when told once more: from outside the loop, if need be."""
+
+    def give_up(why: str) -> None:
+        end_process(
+            BrokerUnavailable(
+                f"{why}: ended before all was delivered and committed, which the next worker reads "
+                "again; look whether Kafka answers"
+            )
+        )
+
+    late = Timer(seconds, give_up, [f"not done stopping after {seconds:g} s (CRM_STOP_SECONDS)"])
+    late.daemon = True
+    late.start()
+    loop = asyncio.get_running_loop()
+    for number in STOPS:
+        loop.remove_signal_handler(number)
+        signal.signal(number, lambda *_: give_up("told to stop a second time"))
 
 
 async def _live(worker: Worker, told: asyncio.Event) -> None:
@@ -128,17 +161,3 @@ def _retrieve(failed: asyncio.Future[None]) -> None:
     """Keep asyncio from complaining about a failure that nobody waited for."""
     if not failed.cancelled():
         failed.exception()
-
-
-def _end(error: BaseException | None) -> None:
-    """End at once: nothing may be flushed or committed behind a failure."""
-    _log.error("stopped", reason=str(error) or type(error).__name__, exc_info=_traced(error))
-    sys.stderr.flush()
-    os._exit(EXIT_FAILED)
-
-
-def _traced(error: BaseException | None) -> BaseException | None:
-    """Show a traceback only for what nobody foresaw."""
-    from crm_online.errors import CrmOnlineError  # noqa: PLC0415
-
-    return None if isinstance(error, CrmOnlineError) else error

@@ -74,7 +74,9 @@ class ScoreUpdate(_Record):
     customer_id: StrictStr
     message_id: StrictStr | None = Field(description="messageId of the event that caused it.")
     at: When = Field(description="Event time.")
-    cause: StrictStr = Field(description="event, or timer: rescored in silence.")
+    cause: StrictStr = Field(
+        description="event, timer (rescored in silence) or rescoring (after a stale write)."
+    )
     source: Source
     segment: StrictStr = Field(description="One of the eleven RFM segments.")
     cluster: StrictInt | None = Field(description="Data-driven group; null before there is one.")

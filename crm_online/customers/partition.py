@@ -5,65 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
+from crm_online.customers.progress import Progress, progress_message, read_progress
 from crm_online.customers.store import Store, peek
 from crm_online.customers.timers import Timers
-from crm_online.errors import SnapshotError
 from crm_online.internal import PROGRESS_KEY
-from crm_online.log import Message, Record
+from crm_online.log import Header, Message, Origin, Record
 
-__all__ = [
-    "Partition",
-    "PartitionRestore",
-    "Progress",
-    "place_of",
-    "progress_message",
-    "tombstone",
-]
+__all__ = ["Partition", "PartitionRestore", "place_of", "tombstone"]
 
-PROGRESS_VERSION: Final = 1
 NOWHERE: Final = (-1, -1.0)
-
-
-class Progress(msgspec.Struct):
-    """The partition's own record: where a new owner goes on.
-
-    Parameters
-    ----------
-    version
-        Of this record's layout.
-    epoch
-        Of the source topic.
-    as_of
-        Offset of the last record applied; -1: none.
-    watermark
-        Highest event time so far, seconds.
-    lag
-        How far the newest event's time was behind its Kafka timestamp, seconds.
-    events, rejected, duplicates, late, too_late
-        Counts since the beginning of the log.
-    """
-
-    version: int = PROGRESS_VERSION
-    epoch: int = 0
-    as_of: int = -1
-    watermark: float = 0.0
-    lag: float | None = None
-    events: int = 0
-    rejected: int = 0
-    duplicates: int = 0
-    late: int = 0
-    too_late: int = 0
-
-
-_encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder(Progress).decode
-
-
-def progress_message(progress: Progress) -> Message:
-    """Encode the partition's own record for the state topic."""
-    return Message(PROGRESS_KEY, _encode(progress))
 
 
 def tombstone(customer: str, epoch: int, as_of: float) -> Message:
@@ -77,19 +27,9 @@ def place_of(record: Record | Message) -> tuple[int, float]:
         epoch, _, as_of = dict(record.headers).get("as_of", b"0:-1").decode().partition(":")
         return int(epoch), float(as_of)
     if record.key == PROGRESS_KEY:
-        read = _read_progress(record.value)
+        read = read_progress(record.value)
         return read.epoch, float(read.as_of)
     return peek(record.value)[:2]
-
-
-def _read_progress(value: bytes) -> Progress:
-    read = _decode(value)
-    if read.version > PROGRESS_VERSION:
-        raise SnapshotError(
-            f"the state topic was written by a newer crm-online (progress version "
-            f"{read.version}); start the newer version"
-        )
-    return read
 
 
 class Partition:
@@ -110,9 +50,13 @@ class Partition:
         self.progress = Progress()
         self.gone: dict[str, tuple[int, float]] = {}
 
-    def has_gone(self, customer: str, as_of: float) -> bool:
-        """Tell whether the customer's removal came later in the log than `as_of`."""
-        return self.gone.get(customer, NOWHERE) >= (self.progress.epoch, as_of)
+    def place(self, as_of: float) -> tuple[int, float]:
+        """Return a place in the log that is read now: epoch, then ``as_of``."""
+        return self.progress.epoch, as_of
+
+    def has_gone(self, customer: str, place: tuple[int, float]) -> bool:
+        """Tell whether the customer's removal came later in the log than a place."""
+        return self.gone.get(customer, NOWHERE) >= place
 
     def right_one(self, key: bytes) -> Message:
         """Return what should stand on the state topic under a key, as of now."""
@@ -122,11 +66,15 @@ class Partition:
         packed = self.store.packed.get(customer)
         if packed is not None:
             return Message(key, packed)
-        passed = (self.progress.epoch, 2.0 * self.progress.as_of + 1.0)
+        passed = self.place(2.0 * self.progress.as_of + 1.0)
         return tombstone(customer, *max(passed, self.gone.get(customer, passed)))
 
-    def is_older(self, record: Record) -> bool:
-        """Tell whether a record of the state topic is older than what is held here."""
+    def right_ones(self, records: Sequence[Record]) -> list[Message]:
+        """Return what should stand on the state topic in place of those of these that are older."""
+        keys = {r.key for r in records if r.key is not None and self._is_older(r)}
+        return [self.right_one(key) for key in sorted(keys)]
+
+    def _is_older(self, record: Record) -> bool:
         if record.key is None or (record.key[:1] == b"\0" and record.key != PROGRESS_KEY):
             return False
         return place_of(record) < place_of(self.right_one(record.key))
@@ -134,7 +82,7 @@ class Partition:
     def pass_over(self, offset: int) -> None:
         """Forget the removals that the log has passed."""
         if self.gone:
-            passed = (self.progress.epoch, 2.0 * offset + 1.0)
+            passed = self.place(2.0 * offset + 1.0)
             self.gone = {c: at for c, at in self.gone.items() if at > passed}
 
 
@@ -151,6 +99,7 @@ class PartitionRestore:
         self._partition = partition
         self._packed = partition.store.packed
         self._overtaken: set[bytes] = set()
+        self._remarks: Sequence[Header] = ()
 
     def apply(self, records: Sequence[Record]) -> None:
         """Take records of the state topic, in any order."""
@@ -175,10 +124,13 @@ class PartitionRestore:
 
     def _apply_rare(self, key: bytes, record: Record) -> None:
         """Take the partition's own record, or the removal of a customer."""
+        if key[:1] == b"\0" and key != PROGRESS_KEY:
+            return  # notes of commands
         partition, place = self._partition, place_of(record)
         if key == PROGRESS_KEY and record.value is not None:
-            if place >= (partition.progress.epoch, partition.progress.as_of):
-                partition.progress = _read_progress(record.value)
+            if place >= partition.progress.place:
+                partition.progress = read_progress(record.value)
+                self._remarks = record.headers
                 self._overtaken.discard(key)
             else:
                 self._overtaken.add(key)
@@ -192,12 +144,39 @@ class PartitionRestore:
             partition.gone[customer] = max(place, partition.gone.get(customer, place))
             self._overtaken.discard(key)
 
-    def finish(self) -> int:
-        """Build the timers; return the offset to go on from."""
+    def finish(self, origin: Origin | None = None) -> int:
+        """Build the timers; return the offset to go on from.
+
+        Parameters
+        ----------
+        origin
+            The log that is there; without it, nothing is compared.
+
+        Raises
+        ------
+        SnapshotError
+            Where the state was made from another log, or by a newer version of the program.
+        """
         partition = self._partition
+        if origin is not None:
+            partition.progress.check(origin)
+        if partition.progress.floor:
+            self._drop_below(partition.progress.floor)
         partition.timers = Timers((peek(v)[2], c) for c, v in self._packed.items())
         partition.pass_over(partition.progress.as_of)
         return partition.progress.as_of + 1
+
+    def _drop_below(self, floor: int) -> None:
+        """Drop what a reset has overtaken; what of it stands on the topic is to be removed."""
+        partition, packed = self._partition, self._packed
+        partition.gone = {c: at for c, at in partition.gone.items() if at[0] >= floor}
+        for customer in [c for c, v in packed.items() if peek(v)[0] < floor]:
+            del packed[customer]
+            self._overtaken.add(customer.encode())
+
+    def remarks(self) -> Sequence[Header]:
+        """Return what whoever wrote the partition's own record remarked in its headers."""
+        return self._remarks
 
     def overtaken(self) -> list[Message]:
         """Return the right record of every key whose last one on the topic is an older one.

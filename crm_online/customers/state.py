@@ -94,7 +94,7 @@ class CustomerState(msgspec.Struct, array_like=True, gc=False):
     offered: tuple[str, ...] = ()
     offered_session: int = 0
     offered_model: int = -1
-    offered_offset: int = -1
+    offered_offset: int = -1  # of version 0.1.0; holds the place of those behind it
     late: int = 0
     too_late: int = 0
     duplicates: int = 0
@@ -102,6 +102,19 @@ class CustomerState(msgspec.Struct, array_like=True, gc=False):
     counts: dict[int, int] = msgspec.field(default_factory=dict)
     recent_ids: bytes = b""
     predictions: list[Prediction] = msgspec.field(default_factory=list)
+    offered_as_of: float = -1.0  # of the last list that was published
+    scored_as_of: float = -1.0  # of the last score
+
+    @property
+    def place(self) -> tuple[int, float]:
+        """How far in the log this is: epoch, then ``as_of``."""
+        return self.epoch, self.as_of
+
+    def move_to(self, place: tuple[int, float]) -> None:
+        """Take a place; what went out in a lower epoch came before all of this one."""
+        if self.epoch != place[0]:
+            self.scored_as_of = self.offered_as_of = -1.0
+        self.epoch, self.as_of = place
 
 
 class Rules(msgspec.Struct, frozen=True):

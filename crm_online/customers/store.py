@@ -10,7 +10,7 @@ import msgspec
 from crm_online.customers.state import CustomerState
 from crm_online.errors import SnapshotError
 
-__all__ = ["VERSION", "Store", "decode_state", "encode_state", "peek"]
+__all__ = ["VERSION", "Store", "decode_state", "encode_state", "moved", "peek"]
 
 VERSION: Final = 1
 # array header of 16 to 65,535 fields, version, epoch, as_of and next_due as msgpack floats
@@ -58,6 +58,19 @@ def peek(packed: bytes) -> tuple[int, float, float]:
             f"reads up to {VERSION}); start the newer version"
         )
     return epoch, as_of, due
+
+
+def moved(packed: bytes, place: tuple[int, float]) -> bytes:
+    """Return a snapshot as it is, but for where in the log it stands: epoch and ``as_of``.
+
+    Examples
+    --------
+    >>> peek(moved(encode_state(CustomerState(as_of=7.0, next_due=30.0)), (1, -1.0)))
+    (1, -1.0, 30.0)
+    """
+    state = decode_state(packed)
+    state.move_to(place)
+    return encode_state(state)
 
 
 class Store:

@@ -22,7 +22,7 @@ from crm_online.models.churn import ChurnModel
 from crm_online.models.clusters import ClusterModel
 from crm_online.models.registry import build
 from crm_online.models.segments import RfmSegments
-from crm_online.models.snapshots import ModelSnapshot
+from crm_online.models.snapshots import ModelSnapshot, Place
 from crm_online.models.value import ValueModel
 from crm_online.scores import Reason
 from crm_online.settings import Settings
@@ -115,15 +115,16 @@ class ActiveModels:
     def __init__(self, settings: Settings) -> None:
         self._min_outcomes = settings.min_outcomes
         self.offsets: dict[str, int] = {}
+        self._places: dict[str, Place] = {}
         self.versions: dict[str, str] = {}
         for name, model in new_models(settings).items():
-            self._freeze(name, model, -1)
+            self._freeze(name, model, (0, -1))
 
     def adopt(self, snapshot: ModelSnapshot) -> None:
         """Predict with a newer snapshot from now on; others than these models are passed over."""
-        if snapshot.name in self.offsets and snapshot.offset > self.offsets[snapshot.name]:
+        if snapshot.name in self._places and snapshot.place > self._places[snapshot.name]:
             model, _ = snapshot.model
-            self._freeze(snapshot.name, model, snapshot.offset)
+            self._freeze(snapshot.name, model, snapshot.place)
 
     def score(self, rows: Sequence[Facts]) -> Scored:
         """Predict for all rows of a slice with one version of each model."""
@@ -131,7 +132,7 @@ class ActiveModels:
             return Scored(np.empty((0, len(FEATURES))), np.empty((0, 3)), self)
         return Scored(*features_many(rows), self)
 
-    def _freeze(self, name: str, model: Any, offset: int) -> None:
+    def _freeze(self, name: str, model: Any, place: Place) -> None:
         if name == "churn":
             self.churn = model.freeze(FEATURES, self._min_outcomes)
         elif name == "value":
@@ -140,6 +141,7 @@ class ActiveModels:
             self.segments = model.freeze()
         elif name == "clusters":
             self.clusters = model.freeze()
+        _, offset = self._places[name] = place
         self.offsets = {**self.offsets, name: offset}
         if offset >= 0:
             self.versions = {**self.versions, name: f"{name}@{offset}"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from crm_online.log import Message
-from crm_online.models.snapshots import pack, tombstones
+from crm_online.models.snapshots import Place, pack, tombstones
 
 __all__ = ["KEPT", "Editions"]
 
@@ -32,14 +32,16 @@ class Editions:
     def __init__(self, name: str, key: bytes) -> None:
         self._name = name
         self._key = key
-        self._written: list[tuple[int, int]] = []
+        self._written: list[tuple[Place, int]] = []
 
     @property
-    def newest(self) -> int:
-        """Input offset of the newest snapshot written here; -1 before the first."""
-        return self._written[-1][0] if self._written else -1
+    def newest(self) -> Place:
+        """Epoch and offset of the newest snapshot written here; (0, -1) before the first."""
+        return self._written[-1][0] if self._written else (0, -1)
 
-    def publish(self, offset: int, model: object) -> list[Message]:
+    def publish(
+        self, offset: int, model: object, *, epoch: int = 0, topic_id: str = ""
+    ) -> list[Message]:
         """Return the messages of a new snapshot: chunks, manifest, then tombstones of old chunks.
 
         Parameters
@@ -48,9 +50,12 @@ class Editions:
             Of the last record of its input topic that the model knows.
         model
             What the allow-list of snapshots lets in.
+        epoch, topic_id
+            Of the input topic.
         """
-        messages = pack(self._name, offset, model, self._key)
-        self._written.append((offset, len(messages) - 1))
+        messages = pack(self._name, offset, model, self._key, epoch=epoch, topic_id=topic_id)
+        self._written.append(((epoch, offset), len(messages) - 1))
         while len(self._written) > KEPT:
-            messages += tombstones(self._name, *self._written.pop(0))
+            (epoch, offset), count = self._written.pop(0)
+            messages += tombstones(self._name, offset, count, epoch)
         return messages

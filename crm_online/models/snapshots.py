@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import re
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
@@ -13,11 +14,15 @@ from crm_online.log import Message, Record
 from crm_online.models.unpickling import load
 from crm_online.signing import sign, verify
 
-__all__ = ["FORMAT", "Manifest", "ModelSnapshot", "SnapshotReader", "pack", "tombstones"]
+__all__ = ["FORMAT", "Manifest", "ModelSnapshot", "Place", "SnapshotReader", "pack", "tombstones"]
 
 FORMAT: Final = 1
 CHUNK_BYTES: Final = 512 * 1024
 PURPOSE: Final = b"crm.model-snapshot"
+_PLACE: Final = re.compile(r"(?:([0-9]+)\.)?(-?[0-9]+)")
+_NEVER: Final = (-1, -1)
+
+Place = tuple[int, int]
 
 
 class ModelSnapshot(NamedTuple):
@@ -33,12 +38,23 @@ class ModelSnapshot(NamedTuple):
         ``name@offset``, as scores name it.
     model
         Whatever was packed.
+    epoch
+        Of its input topic: raised where that is another one under the old name.
+    topic_id
+        Kafka's id of that topic; ``""``: not known.
     """
 
     name: str
     offset: int
     version: str
     model: Any
+    epoch: int = 0
+    topic_id: str = ""
+
+    @property
+    def place(self) -> Place:
+        """How far its input was read: epoch, then offset; the higher one is newer."""
+        return self.epoch, self.offset
 
 
 class Manifest(NamedTuple):
@@ -50,15 +66,26 @@ class Manifest(NamedTuple):
         Of the snapshot.
     sha256
         Hash of each chunk, hexadecimal, in order.
+    epoch, topic_id
+        Of its input topic.
     """
 
     name: str
     offset: int
     sha256: tuple[str, ...]
+    epoch: int = 0
+    topic_id: str = ""
 
 
 def pack(
-    name: str, offset: int, model: object, key: bytes, chunk_bytes: int = CHUNK_BYTES
+    name: str,
+    offset: int,
+    model: object,
+    key: bytes,
+    chunk_bytes: int = CHUNK_BYTES,
+    *,
+    epoch: int = 0,
+    topic_id: str = "",
 ) -> list[Message]:
     """Turn a model into messages for ``crm.models``: its chunks, then the signed manifest.
 
@@ -67,13 +94,15 @@ def pack(
     name
         Under which it is published; without a slash.
     offset
-        Of the last record of its input topic that it knows.
+        Of the last record of its input topic that it knows; -1 knows none of this epoch.
     model
         Made of what `crm_online.models.unpickling` lets in.
     key
         The signing key.
     chunk_bytes
         Largest size of a chunk.
+    epoch, topic_id
+        Of the input topic.
 
     Raises
     ------
@@ -91,10 +120,14 @@ def pack(
     # What no scorer would let in must fail here, at its writer, before it stops them all.
     load(packed, f"{name}@{offset}")
     chunks = [packed[i : i + chunk_bytes] for i in range(0, len(packed), chunk_bytes)]
-    messages = [Message(_chunk_key(name, offset, i), chunk) for i, chunk in enumerate(chunks)]
+    messages = [
+        Message(_chunk_key(name, (epoch, offset), i), chunk) for i, chunk in enumerate(chunks)
+    ]
     body: dict[str, Any] = {
         "format": FORMAT,
         "name": name,
+        "epoch": epoch,
+        "topic_id": topic_id,
         "offset": offset,
         "version": f"{name}@{offset}",
         "chunks": len(chunks),
@@ -104,7 +137,7 @@ def pack(
     return [*messages, Message(name.encode(), _canonical(body))]
 
 
-def tombstones(name: str, offset: int, count: int) -> list[Message]:
+def tombstones(name: str, offset: int, count: int, epoch: int = 0) -> list[Message]:
     """Return messages that remove the chunks of an old snapshot.
 
     Parameters
@@ -113,8 +146,10 @@ def tombstones(name: str, offset: int, count: int) -> list[Message]:
         Of the snapshot.
     count
         How many chunks it had.
+    epoch
+        Of the input topic.
     """
-    return [Message(_chunk_key(name, offset, i), None) for i in range(count)]
+    return [Message(_chunk_key(name, (epoch, offset), i), None) for i in range(count)]
 
 
 class SnapshotReader:
@@ -134,14 +169,14 @@ class SnapshotReader:
     >>> from crm_online.log import LogRecord
     >>> records = [LogRecord(i, 0, *m) for i, m in enumerate(pack("churn", 17, [0.5], b"key"))]
     >>> SnapshotReader(b"key").apply(records)
-    [ModelSnapshot(name='churn', offset=17, version='churn@17', model=[0.5])]
+    [ModelSnapshot(name='churn', offset=17, version='churn@17', model=[0.5], epoch=0, topic_id='')]
     """
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        self._taken: dict[str, int] = {}
-        self._chunks: dict[tuple[str, int], dict[int, bytes]] = {}
-        self._manifests: dict[str, dict[int, Manifest]] = {}
+        self._taken: dict[str, Place] = {}
+        self._chunks: dict[tuple[str, Place], dict[int, bytes]] = {}
+        self._manifests: dict[str, dict[Place, Manifest]] = {}
 
     def apply(self, records: Iterable[Record]) -> list[ModelSnapshot]:
         """Take records of ``crm.models`` and return the models that became newer by them.
@@ -166,7 +201,7 @@ class SnapshotReader:
     def pending(self) -> list[str]:
         """Versions whose manifest is here and whose chunks are not, or not all, or not right."""
         return sorted(
-            f"{name}@{offset}" for name, found in self._manifests.items() for offset in found
+            f"{name}@{offset}" for name, found in self._manifests.items() for _, offset in found
         )
 
     def _take(self, record: Record) -> None:
@@ -178,32 +213,37 @@ class SnapshotReader:
             self._manifests.pop(name, None)
         else:
             manifest = read_manifest(name, record.value, self._key)
-            if manifest.offset > self._taken.get(name, -1):
-                self._manifests.setdefault(name, {})[manifest.offset] = manifest
+            at = manifest.epoch, manifest.offset
+            if at > self._taken.get(name, _NEVER):
+                self._manifests.setdefault(name, {})[at] = manifest
 
     def _take_chunk(self, name: str, place: str, value: bytes | None) -> None:
-        offset, _, number = place.partition("/")
-        if not (offset.isdecimal() and number.isdecimal()):
+        text, _, number = place.partition("/")
+        found = _PLACE.fullmatch(text)
+        if found is None or not number.isdecimal():
             return
-        if value is None or int(offset) <= self._taken.get(name, -1):
-            self._chunks.get((name, int(offset)), {}).pop(int(number), None)
+        at = int(found[1] or 0), int(found[2])
+        if value is None or at <= self._taken.get(name, _NEVER):
+            self._chunks.get((name, at), {}).pop(int(number), None)
         else:
-            self._chunks.setdefault((name, int(offset)), {})[int(number)] = value
+            self._chunks.setdefault((name, at), {})[int(number)] = value
 
     def _newest(self, name: str) -> ModelSnapshot | None:
-        for offset, manifest in sorted(self._manifests[name].items(), reverse=True):
-            packed = _whole(manifest, self._chunks.get((name, offset), {}))
+        for at, manifest in sorted(self._manifests[name].items(), reverse=True):
+            packed = _whole(manifest, self._chunks.get((name, at), {}))
             if packed is not None:
-                version = f"{name}@{offset}"
+                version = f"{name}@{manifest.offset}"
                 model = load(packed, version)
-                self._forget_until(name, offset)
-                return ModelSnapshot(name, offset, version, model)
+                self._forget_until(name, at)
+                return ModelSnapshot(
+                    name, manifest.offset, version, model, manifest.epoch, manifest.topic_id
+                )
         return None
 
-    def _forget_until(self, name: str, offset: int) -> None:
-        self._taken[name] = offset
-        self._manifests[name] = {o: m for o, m in self._manifests[name].items() if o > offset}
-        for place in [p for p in self._chunks if p[0] == name and p[1] <= offset]:
+    def _forget_until(self, name: str, at: Place) -> None:
+        self._taken[name] = at
+        self._manifests[name] = {o: m for o, m in self._manifests[name].items() if o > at}
+        for place in [p for p in self._chunks if p[0] == name and p[1] <= at]:
             del self._chunks[place]
 
 
@@ -240,7 +280,8 @@ def read_manifest(name: str, value: bytes, key: bytes) -> Manifest:
             f"{body['version']} is a snapshot of format {body['format']}, this program reads up "
             f"to {FORMAT}: update this worker to the learner's version of crm-online"
         )
-    return Manifest(name, int(body["offset"]), tuple(body["sha256"]))
+    sha256, epoch = tuple(body["sha256"]), int(body.get("epoch", 0))  # none in the first version
+    return Manifest(name, int(body["offset"]), sha256, epoch, str(body.get("topic_id", "")))
 
 
 def _whole(manifest: Manifest, chunks: dict[int, bytes]) -> bytes | None:
@@ -250,8 +291,9 @@ def _whole(manifest: Manifest, chunks: dict[int, bytes]) -> bytes | None:
     return b"".join(parts) if hashes == manifest.sha256 else None
 
 
-def _chunk_key(name: str, offset: int, number: int) -> bytes:
-    return f"{name}/{offset}/{number}".encode()
+def _chunk_key(name: str, place: Place, number: int) -> bytes:
+    epoch, offset = place
+    return f"{name}/{f'{epoch}.' if epoch else ''}{offset}/{number}".encode()
 
 
 def _canonical(body: dict[str, Any]) -> bytes:

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from crm_online.errors import ConfigurationError, EventRejected
 from crm_online.simulation.cells import amount, identifier, row_id, time_of
-from crm_online.simulation.raw import RawEvent, json_text, track
+from crm_online.simulation.raw import RawEvent, envelope, json_text, track
 from crm_online.simulation.source import Row, Source
 
 __all__ = ["ColumnMap", "column_events"]
@@ -81,21 +81,12 @@ def column_events(source: Source, *, columns: ColumnMap) -> Iterator[RawEvent]:
     named = (columns.customer, columns.at, columns.item, columns.amount, columns.kind)
     if not columns.customer or not columns.at:
         raise ConfigurationError("columns for customer and at are needed")
-    # A column that is not named is asked for under a name that no file can have.
-    asked = tuple((name,) if name else ("\n",) for name in named)
-    required = tuple(place for place, name in zip(asked, named, strict=True) if name)
-    optional = tuple(place for place, name in zip(asked, named, strict=True) if not name)
-    order = [name is not None for name in named]
-    for row in source.table(required, optional):
+    for row in source.table(tuple((name,) for name in named if name)):
+        given = iter(row.cells)
         try:
-            yield _event(row, _in_order(row.cells, order))
+            yield _event(row, [next(given) if name else "" for name in named])
         except EventRejected as bad:
             source.skip(bad.reason, row.line)
-
-
-def _in_order(cells: tuple[str, ...], named: list[bool]) -> list[str]:
-    given = iter(cells)
-    return [next(given) if is_named else "" for is_named in named]
 
 
 def _event(row: Row, cells: list[str]) -> RawEvent:
@@ -105,14 +96,11 @@ def _event(row: Row, cells: list[str]) -> RawEvent:
     name = _name(cells[4], item, value)
     message, who = row_id("csv", row), f'"userId":{json_text(customer)}'
     if name in {"page", "screen"}:
-        return RawEvent(at, customer, _page(name, track("", who, message, at, "")))
+        page = envelope(f'"type":"{name}"', who, message, at, '"properties":{}')
+        return RawEvent(at, customer, page)
     properties = json_text(_properties(name, message, item, value))[1:-1]
     event = json_text(name)[1:-1]
     return RawEvent(at, customer, track(event, who, message, at, properties))
-
-
-def _page(name: str, envelope: bytes) -> bytes:
-    return envelope.replace(b'"type":"track","event":""', f'"type":"{name}"'.encode(), 1)
 
 
 def _name(kind: str, item: str, value: Decimal | None) -> str:

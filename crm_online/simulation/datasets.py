@@ -35,22 +35,19 @@ class ReadReport:
         Rows left out, by reason.
     examples
         The first few line numbers of each reason.
-    bytes_read, bytes_total
-        Position in the file, and its size on disk; both of the packed bytes where it is gzip.
     """
 
     rows: int
     events: int
     skipped: Mapping[str, int]
     examples: Mapping[str, tuple[int, ...]]
-    bytes_read: int
-    bytes_total: int
 
 
 class Dataset:
     """One file as a stream of raw events, in file order; online-retail in order of time.
 
-    Nothing in a file is fatal: what cannot be used is counted by reason, with line numbers.
+    No line is fatal: what cannot be used is counted by reason, with line numbers. A file whose
+    encoding or columns are of no use at all is refused.
 
     Parameters
     ----------
@@ -100,8 +97,6 @@ class Dataset:
             events=self._events,
             skipped=MappingProxyType(dict(source.skipped)),
             examples=MappingProxyType({why: tuple(n) for why, n in source.examples.items()}),
-            bytes_read=source.bytes_read,
-            bytes_total=source.bytes_total,
         )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import count
 
 from crm_online.inprocess import InProcess
 from crm_online.internal import tick
 from crm_online.log import Effects, LogRecord, Message
 from crm_online.settings import Settings
-from crm_online.simulation.replay import Send, Step, Tick
+from crm_online.simulation.replay import Barrier, Send, Step, Tick
 
 __all__ = ["score_history"]
 
@@ -31,20 +32,22 @@ def score_history(steps: Iterable[Step], settings: Settings) -> Iterator[Effects
     both = InProcess(settings)
     key = settings.signing_key.get_secret_value().encode()
     waiting: list[LogRecord] = []
-    offset = 0
+    offsets = count()
     for step in steps:
-        if isinstance(step, Send):
-            message = Message(step.event.customer.encode(), step.event.value)
-            timestamp = int(step.event.at * 1000)
-        elif isinstance(step, Tick):
-            message, timestamp = tick(key, at=step.at), int(step.at * 1000)
-        if isinstance(step, Send | Tick):
-            waiting.append(
-                LogRecord(offset, timestamp, message.key, message.value, message.headers)
-            )
-            offset += 1
+        match step:
+            case Send(event):
+                message = Message(event.customer.encode(), event.value)
+                waiting.append(_record(next(offsets), event.at, message))
+            case Tick(at):
+                waiting.append(_record(next(offsets), at, tick(key, at=at)))
+            case Barrier():
+                pass
         if len(waiting) >= settings.max_batch or not isinstance(step, Send):
             yield from both.process(0, waiting)
             waiting = []
     if waiting:
         yield from both.process(0, waiting)
+
+
+def _record(offset: int, at: float, message: Message) -> LogRecord:
+    return LogRecord(offset, int(at * 1000), message.key, message.value, message.headers)

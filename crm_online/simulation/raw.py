@@ -8,7 +8,15 @@ from typing import NamedTuple
 
 import msgspec
 
-__all__ = ["RawEvent", "is_time", "json_text", "timestamp", "track", "whole_milliseconds"]
+__all__ = [
+    "RawEvent",
+    "envelope",
+    "is_time",
+    "json_text",
+    "timestamp",
+    "track",
+    "whole_milliseconds",
+]
 
 _DAY_MS = 86_400_000
 _YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800  # seconds since 1970
@@ -109,10 +117,30 @@ def track(event: str, who: str, message_id: str, at: float, properties: str) -> 
     '{"type":"track","event":"Email Opened","userId":"c1","messageId":"m1",\
 "timestamp":"1970-01-01T00:00:00.000Z","properties":{}}'
     """
-    return (
-        f'{{"type":"track","event":"{event}",{who},"messageId":"{message_id}",'
-        f'"timestamp":"{timestamp(at)}","properties":{{{properties}}}}}'
-    ).encode()
+    what = f'"type":"track","event":"{event}"'
+    return envelope(what, who, message_id, at, f'"properties":{{{properties}}}')
+
+
+def envelope(what: str, who: str, message_id: str, at: float, rest: str) -> bytes:
+    """Envelope of one event of any type.
+
+    Parameters
+    ----------
+    what
+        ``"type":…`` and what else says what it is, as JSON.
+    who, message_id, at
+        As of `track`.
+    rest
+        ``"properties":…`` or ``"traits":…``, as JSON.
+
+    Examples
+    --------
+    >>> envelope('"type":"page"', '"userId":"c1"', "m1", 0.0, '"properties":{}').decode()
+    '{"type":"page","userId":"c1","messageId":"m1",\
+"timestamp":"1970-01-01T00:00:00.000Z","properties":{}}'
+    """
+    times = f'"timestamp":"{timestamp(at)}"'
+    return f'{{{what},{who},"messageId":"{message_id}",{times},{rest}}}'.encode()
 
 
 def is_time(at: float) -> bool:

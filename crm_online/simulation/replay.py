@@ -17,7 +17,6 @@ __all__ = [
     "Send",
     "Step",
     "Tick",
-    "paced",
     "parse_speed",
     "plan_replay",
 ]
@@ -203,31 +202,3 @@ class RateLimit:
         due = self._began + self._sent / self._rate
         self._sent += 1
         return max(0.0, due - now)
-
-
-def paced(
-    steps: Iterable[Step],
-    pace: Pace,
-    sleep: Callable[[float], None],
-    shortest_seconds: float = 0.005,
-) -> Iterator[Step]:
-    """Hold each event back until it is due.
-
-    Parameters
-    ----------
-    steps
-        From `plan_replay`.
-    pace
-        Knows when events are due.
-    sleep
-        Waits that many seconds, such as `time.sleep`.
-    shortest_seconds
-        Shorter waits are skipped, since a sleep costs more than it is worth; they add up to
-        one that is long enough.
-    """
-    for step in steps:
-        if isinstance(step, Send):
-            wait = pace.delay(step.event.at)
-            if wait >= shortest_seconds:
-                sleep(wait)
-        yield step

@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 
 from crm_online.errors import ConfigurationError
 
 __all__ = ["Row", "Source"]
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _EXAMPLES = 5
 
 
@@ -47,7 +48,7 @@ class Source:
     Raises
     ------
     ConfigurationError
-        Where there is no such file.
+        Where there is no such file; when it is read, where it is UTF-16.
     """
 
     def __init__(self, path: Path) -> None:
@@ -105,6 +106,10 @@ class Source:
                 content, encoding="utf-8-sig", errors="surrogateescape", newline=""
             )
             header = self._header(text)
+            if not header.strip("\r\n"):
+                raise ConfigurationError(
+                    f"{self.path.name} is empty: its first line must name the columns"
+                )
             delimiter = max(",\t;", key=header.count)
             names = next(csv.reader([header], delimiter=delimiter), [])
             places = _places(names, required, optional, self.path)
@@ -155,9 +160,41 @@ class Source:
             raw.seek(0)
             if packed:
                 with gzip.GzipFile(fileobj=raw) as unpacked:
-                    yield raw, io.BufferedReader(unpacked, 1 << 18)
+                    content = io.BufferedReader(_Unpacked(unpacked), 1 << 18)
+                    self._refuse_utf16(content)
+                    yield raw, content
             else:
+                self._refuse_utf16(raw)
                 yield raw, raw
+
+    def _refuse_utf16(self, content: io.BufferedReader[Any]) -> None:
+        try:
+            begin = content.peek(2)[:2]
+        except (EOFError, OSError, zlib.error):
+            return  # whoever reads it comes upon the damage, and says so
+        if begin in _UTF16:
+            raise ConfigurationError(
+                f"{self.path.name} looks like UTF-16, the 'Unicode text' of spreadsheets: "
+                "save it as UTF-8"
+            )
+
+
+class _Unpacked(io.RawIOBase):
+    """A gzip file that gives out all there is before it complains of damage.
+
+    `gzip.GzipFile` fills what it is asked for, and an error takes with it what came before.
+    """
+
+    def __init__(self, packed: gzip.GzipFile) -> None:
+        self._packed = packed
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        found = self._packed.read1(len(buffer))
+        buffer[: len(found)] = found
+        return len(found)
 
 
 def _places(
@@ -169,6 +206,10 @@ def _places(
     known = {name.strip().lower(): place for place, name in reversed(list(enumerate(names)))}
     places = [_place(known, accepted) for accepted in required + optional]
     for accepted, place in zip(required, places, strict=False):
+        if place < 0 and _is_latin_1(names):
+            raise ConfigurationError(
+                f"{path.name} is not UTF-8 but looks like Latin-1 (Windows-1252): save it as UTF-8"
+            )
         if place < 0:
             raise ConfigurationError(
                 f"{path.name} has no column {accepted[0]!r}; its columns are: {', '.join(names)}"
@@ -178,6 +219,16 @@ def _places(
 
 def _place(known: dict[str, int], accepted: tuple[str, ...]) -> int:
     return next((known[name.lower()] for name in accepted if name.lower() in known), -1)
+
+
+def _is_latin_1(names: list[str]) -> bool:
+    """Tell whether names that are no UTF-8 make sense as what spreadsheets write."""
+    if not any(map(_undecodable, names)):
+        return False
+    try:
+        return "".join(names).encode(errors="surrogateescape").decode("cp1252").isprintable()
+    except UnicodeDecodeError:
+        return False
 
 
 def _undecodable(cell: str) -> bool:

@@ -9,7 +9,7 @@ from itertools import accumulate
 from crm_online.simulation.catalogue import Catalogue
 from crm_online.simulation.life import CONTENT, FAVOURITE_WEIGHTS, Customer, Visit, reseed
 from crm_online.simulation.population_settings import PopulationSettings
-from crm_online.simulation.raw import RawEvent, timestamp, track, whole_milliseconds
+from crm_online.simulation.raw import RawEvent, envelope, track, whole_milliseconds
 from crm_online.simulation.truth import QUANTITIES
 
 __all__ = ["VisitWriter"]
@@ -136,10 +136,11 @@ class VisitWriter:
             at = whole_milliseconds(at)
             message = f"{self._settings.seed}-{customer.number}-{visit.number}-{place}"
             if event == _PAGE:
-                value = _untracked("page", who, message, at, f'"properties":{{{properties}}}')
+                rest = f'"properties":{{{properties}}}'
+                value = envelope('"type":"page"', who, message, at, rest)
             elif event == _IDENTIFY:
                 both = f'{who},"anonymousId":"{customer.anonymous_id}"'
-                value = _untracked(_IDENTIFY, both, message, at, '"traits":{}')
+                value = envelope(f'"type":"{_IDENTIFY}"', both, message, at, '"traits":{}')
             else:
                 value = track(event, who, message, at, properties)
             written.append(RawEvent(at, name, value))
@@ -182,9 +183,3 @@ def _who(customer: Customer, *, known: bool) -> tuple[str, str]:
     if known:
         return f'"userId":"{customer.user_id}"', customer.user_id
     return f'"anonymousId":"{customer.anonymous_id}"', customer.anonymous_id
-
-
-def _untracked(kind: str, who: str, message: str, at: float, rest: str) -> bytes:
-    return (
-        f'{{"type":"{kind}",{who},"messageId":"{message}","timestamp":"{timestamp(at)}",{rest}}}'
-    ).encode()

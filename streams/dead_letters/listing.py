@@ -14,6 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from crm_online.cloudevents import utc
+from crm_online.dead_letters import REASONS
+from crm_online.errors import ConfigurationError
 from streams.dead_letters.letters import Letter, Letters
 from streams.dead_letters.reading import LetterReader
 from streams.exits import counted, say
@@ -48,8 +50,12 @@ def list_dead_letters(
     BrokerUnavailable
         Where no broker answers.
     ConfigurationError
-        Where the topic does not exist.
+        Where the topic does not exist, or there is no such reason.
     """
+    if reason is not None and reason not in REASONS:
+        raise ConfigurationError(
+            f"--reason: there is no reason {reason!r}; there are: {', '.join(sorted(REASONS))}"
+        )
     letters = asyncio.run(_read(settings))
     everything = list(letters.newest_first())
     matching = [each for each in everything if reason in {None, each.reason}]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -41,12 +40,6 @@ class Board:
         self.touches = 0
         self._settled: list[tuple[float, bool, bool]] = []
         self.settled = 0
-        self._changed = asyncio.Event()
-
-    async def changed(self) -> None:
-        """Wait for more scores."""
-        self._changed.clear()
-        await self._changed.wait()
 
     def take_scores(self, records: Sequence[Record]) -> None:
         """Count scores by the event they answer, and keep each customer's latest."""
@@ -61,7 +54,6 @@ class Board:
             place = (score["source"]["partition"], score["source"]["offset"])
             self.repeated += place in self.scored
             self.scored.add(place)
-        self._changed.set()
 
     def take_recommendations(self, records: Sequence[Record]) -> None:
         """Keep the last list."""

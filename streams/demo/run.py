@@ -23,6 +23,7 @@ from crm_online.simulation.population_settings import PopulationSettings
 from crm_online.simulation.raw import RawEvent
 from crm_online.simulation.replay import Pace, Send, Step, plan_replay
 from crm_online.sinks.redis import CacheReader, connect
+from streams.apps import RoleApp
 from streams.demo.board import Board
 from streams.demo.promises import Promise, promises
 from streams.demo.view import line, panels
@@ -30,6 +31,7 @@ from streams.demo.watching import watching
 from streams.embedded import MockBroker, Valkey
 from streams.feeding import feed
 from streams.logs import configure_logs
+from streams.topics import plan
 from streams.worker import Worker
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ PARTITIONS: Final = 4  # what the embedded broker gives every topic
 DAYS: Final = 120.0
 HORIZON_DAYS: Final = 14.0
 MOST_AHEAD: Final = 5_000  # events
+GATE_SECONDS: Final = 0.05
 LAST_SECONDS: Final = 20.0
 LINE_SECONDS: Final = 3.0
 NEXT: Final = {
@@ -77,6 +80,7 @@ def run_demo(*, seconds: float, customers: int, seed: int) -> int:
             horizon_days=HORIZON_DAYS,
             max_batch=500,
         )
+        broker.create_topics({topic.name: topic.partitions for topic in plan(settings)})
         kept = uvloop.run(_run(settings, population, seconds, console))
     return _end(kept, console)
 
@@ -90,7 +94,7 @@ async def _run(
         events = _until(time.monotonic() + seconds, population.events())
         steps = _counted(plan_replay(events, None), board)
         feeding = asyncio.ensure_future(
-            feed(steps, settings, pace=pace, gate=lambda: _caught_up(board))
+            feed(steps, settings, pace=pace, gate=lambda: _caught_up(board, worker.apps["cache"]))
         )
         failing = asyncio.ensure_future(worker.failure())
         with _shown(board, console) as show:
@@ -102,7 +106,7 @@ async def _run(
                     feeding.cancel()
                     await failing
                 show()
-            board.sent = feeding.result()
+            board.sent = feeding.result().sent
             checked = await _settle(settings, board, show)
         failing.cancel()
         with suppress(asyncio.CancelledError):
@@ -136,10 +140,10 @@ def _until(deadline: float, events: Iterator[RawEvent]) -> Iterator[RawEvent]:
     return takewhile(lambda _: time.monotonic() < deadline, events)
 
 
-async def _caught_up(board: Board) -> None:
-    """Wait for the scorer: the embedded broker drops what nobody reads in time."""
-    while board.sent - len(board.scored) > MOST_AHEAD:
-        await board.changed()
+async def _caught_up(board: Board, cache: RoleApp) -> None:
+    """Wait for the slower of scorer and cache: the embedded broker drops what nobody reads."""
+    while board.sent - len(board.scored) > MOST_AHEAD or cache.health().lag > MOST_AHEAD:  # noqa: ASYNC110
+        await asyncio.sleep(GATE_SECONDS)
 
 
 def _counted(steps: Iterator[Step], board: Board) -> Iterator[Step]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import structlog
 
@@ -33,11 +33,15 @@ class CacheRole:
         Ends the process with a reason.
     """
 
+    nouns: ClassVar = ("scores", "recommendations")
+    restoring: ClassVar = (0, 0)
+
     def __init__(self, settings: Settings, stop: Stop) -> None:
         self._stop = stop
         self._client = connect(settings)
         self._writer = CacheWriter(settings, self._client)
         self.written = 0
+        self.waits_for = ""
 
     async def open(self) -> None:
         """Do nothing: the cache is connected to at the first write."""
@@ -66,9 +70,11 @@ class CacheRole:
                 )
             except SinkUnavailable as error:
                 _log.warning("the cache is away", again_in_seconds=wait, reason=str(error))
+                self.waits_for = "the cache"
                 await asyncio.sleep(wait)
                 wait = min(2.0 * wait, LAST_WAIT_SECONDS)
             else:
+                self.waits_for = ""
                 self.written += done.records
                 for _, rejection in done.rejected:
                     _log.error("a record was not cached", topic=noun, reason=rejection.message)

@@ -6,15 +6,18 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
+from crm_online.errors import SnapshotError
 from crm_online.learning import Learner
 from crm_online.log import Message, Record
 from crm_online.models.snapshots import SnapshotReader
 from crm_online.settings import Settings
 from streams.batches import Generation
 from streams.followers import Follower
+from streams.lease import Lease, LeaseLost
 from streams.producer import OutputProducer
+from streams.roles.inputs import check_starts, find_inputs
 from streams.roles.tasks import Stop, Tasks
 
 __all__ = ["LearnOwner", "LearnRole"]
@@ -31,9 +34,14 @@ class LearnRole:
         Of the whole program.
     stop
         Ends the process with a reason.
+    lease
+        Whether the inputs are still ours; nothing is published without it.
     """
 
-    def __init__(self, settings: Settings, stop: Stop) -> None:
+    nouns: ClassVar = ("outcomes", "interactions", "models")
+    waits_for: ClassVar = ""
+
+    def __init__(self, settings: Settings, stop: Stop, lease: Lease | None = None) -> None:
         self._settings = settings
         self._stop = stop
         self._tasks = Tasks(stop)
@@ -42,8 +50,9 @@ class LearnRole:
         self._starts: dict[str, int] = {}
         self._generation = -1
         self._at_end = False
+        self.restoring = (0, 0)
         self._published = {"small": 0.0, "next_item": 0.0}
-        self.producer = OutputProducer(settings, stop)
+        self.producer = OutputProducer(settings, stop, lease)
         self.learner = Learner(settings)
 
     async def open(self) -> None:
@@ -53,10 +62,8 @@ class LearnRole:
         self._tasks.begin(self._publish())
 
     async def close(self) -> None:
-        """Publish what was learned, and let go."""
+        """Let go of everything."""
         await self._tasks.end()
-        async with self._busy:
-            await self._publish_small()
         await self.producer.stop()
 
     async def restore(self, generation: Generation) -> None:
@@ -65,15 +72,24 @@ class LearnRole:
             return
         self._generation = generation.number
         async with self._busy:
+            await self.producer.start()
             self.learner = Learner(self._settings)
             snapshots = SnapshotReader(self._settings.signing_key.get_secret_value().encode())
             newest: dict[str, Any] = {}
 
             def keep(records: Sequence[Record]) -> None:
+                self.restoring = (self.restoring[0] + len(records), 0)
                 newest.update({s.name: s for s in snapshots.apply(records)})
 
             async with _followed(self._settings, "models", keep, self._stop):
-                self._starts = self.learner.restore(newest.values())
+                inputs = await asyncio.to_thread(find_inputs, self._settings)
+            ids = {noun: each.topic_id for noun, each in inputs.items()}
+            try:
+                self._starts = self.learner.restore(newest.values(), ids)
+                check_starts(self._starts, inputs)
+            except SnapshotError as error:
+                self._generation = -1
+                self._stop(error)
 
     def owned(self, noun: str, *, owned: bool) -> None:
         """Take note whether one of the two inputs is ours."""
@@ -90,7 +106,7 @@ class LearnRole:
         async for event in stream.noack().events():
             try:
                 async with self._busy:
-                    if event.message.generation_id == self._generation and noun in self._owned:
+                    if self._holds(noun) and event.message.generation_id == self._generation:
                         self.learner.process(noun, event.value.records)
                         self._at_end = event.value.records[-1].offset + 1 >= event.value.end
                         event.ack()
@@ -99,10 +115,15 @@ class LearnRole:
                 return
 
     async def idle(self) -> None:
-        """Return when no batch is being learned; take no other until restored."""
-        self._generation = -1
+        """Publish what was learned while the inputs are ours; take nothing more until restored."""
         async with self._busy:
-            pass
+            await self._publish_small()
+            self._generation = -1
+
+    def lose(self) -> None:
+        """Publish nothing more, and take nothing, until restored."""
+        self._generation = -1
+        self.producer.abandon()
 
     async def _publish(self) -> None:
         while True:
@@ -117,17 +138,21 @@ class LearnRole:
                     await self._publish_next_item()
 
     async def _publish_small(self) -> None:
-        if "outcomes" in self._owned:
+        if self._holds("outcomes"):
             self._published["small"] = time.monotonic()
             await self._deliver(self.learner.publish())
 
     async def _publish_next_item(self) -> None:
-        if "interactions" in self._owned:
+        if self._holds("interactions"):
             self._published["next_item"] = time.monotonic()
             await self._deliver(self.learner.publish_next_item())
 
+    def _holds(self, noun: str) -> bool:
+        return self._generation >= 0 and noun in self._owned
+
     async def _deliver(self, messages: Sequence[Message]) -> None:
-        await self.producer.deliver(self._settings.topic("models"), 0, messages)
+        with suppress(LeaseLost):
+            await self.producer.deliver(self._settings.topic("models"), 0, messages)
 
 
 class LearnOwner:
@@ -157,6 +182,10 @@ class LearnOwner:
     def resume_at(self) -> Mapping[int, int]:
         """Return where to go on."""
         return {0: self._role.start_of(self._noun)}
+
+    def lose(self) -> None:
+        """Publish nothing more."""
+        self._role.lose()
 
 
 @asynccontextmanager

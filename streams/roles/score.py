@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from contextlib import suppress
+from typing import ClassVar, Final
 
 from crm_online.internal import tick
 from crm_online.log import Record
@@ -13,6 +14,7 @@ from crm_online.models.snapshots import SnapshotReader
 from crm_online.scoring import Scorer
 from crm_online.settings import Settings
 from streams.followers import Follower
+from streams.lease import Lease, LeaseLost
 from streams.processor import Processor
 from streams.producer import OutputProducer
 from streams.roles.tasks import Stop, Tasks
@@ -31,17 +33,36 @@ class ScoreRole:
         Of the whole program.
     stop
         Ends the process with a reason.
+    lease
+        Whether the partitions are still ours; nothing is written without it.
     """
 
-    def __init__(self, settings: Settings, stop: Stop) -> None:
+    nouns: ClassVar = (
+        "events",
+        "state",
+        "scores",
+        "recommendations",
+        "outcomes",
+        "interactions",
+        "models",
+        "dead-letters",
+    )
+    waits_for: ClassVar = ""
+
+    def __init__(self, settings: Settings, stop: Stop, lease: Lease | None = None) -> None:
         self._settings = settings
         self._stop = stop
         self._key = settings.signing_key.get_secret_value().encode()
         self._tasks = Tasks(stop)
         self._snapshots = SnapshotReader(self._key)
         self.scorer = Scorer(settings)
-        self.producer = OutputProducer(settings, stop)
+        self.producer = OutputProducer(settings, stop, lease)
         self.processor = Processor(self.scorer, self.producer, settings, stop)
+
+    @property
+    def restoring(self) -> tuple[int, int]:
+        """Records read back so far, and offsets that are left to read."""
+        return self.processor.restoring
 
     async def open(self) -> None:
         """Connect, and catch up with what is followed, before the group is joined."""
@@ -86,4 +107,5 @@ class ScoreRole:
             return
         if idle >= self._settings.idle_seconds:
             message = tick(self._key, lag_seconds=lag)
-            await self.processor.append("events", partition, message)
+            with suppress(LeaseLost):
+                await self.processor.append("events", partition, message)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from crm_online.cloudevents import event_id
 from crm_online.sinks.redis import connect
 from crm_online.sinks.redis.keys import Keys
 from streams.verify.checks import Check, Tally, check_customers
+from streams.verify.facts import rescored_from, totals
 from streams.verify.reading import Reader
 from streams.verify.relearning import Index, Models, Relearned
-from streams.verify.standing import Cached, Standing, check_cache, check_lists
+from streams.verify.standing import Cached, Standing, check_cache, check_compacted, check_lists
 from streams.verify.states import States
 from streams.verify.truth import Truth, ce_id_of, facts_of_score, refused
 
@@ -65,10 +67,11 @@ async def compare(settings: Settings) -> Outcome:
     offered = states.offered()
     checks = [
         check_customers(truth.customers, states.facts()),
-        scored,
+        *scored,
         *outcomes.finish(models),
         *index.finish(models),
         check_lists(lists, truth.last_touch, offered, index.seen_at, index.warm_at),
+        check_compacted(scores, lists, states),
         check_cache(scores, lists, cached, settings.at_risk_probability),
         await _compare_dead_letters(settings, truth),
     ]
@@ -88,21 +91,35 @@ def _take_all(standing: Standing, records: Iterable[Record]) -> None:
         standing.take(record)
 
 
-async def _compare_scores(settings: Settings, truth: Truth) -> tuple[Check, int, Standing]:
+async def _compare_scores(settings: Settings, truth: Truth) -> tuple[list[Check], int, Standing]:
     """Compare all scores, count the events among the repeats, keep the last of each customer."""
     tally: Tally[bytes] = Tally("scores", truth.scores)
-    repeated, standing = 0, Standing()
+    repeated, rescored, standing = 0, Check("rescored behind stale writes"), Standing()
 
     def take(_: int, records: Sequence[Record]) -> None:
         nonlocal repeated
         for record in records:
             standing.take(record)
-            if record.value is not None:
-                facts, of_event = facts_of_score(record)
-                repeated += not tally.see(ce_id_of(record), facts) and of_event
+            if record.value is None:
+                continue
+            facts, cause = facts_of_score(record)
+            if cause == "rescoring":
+                _check_rescored(rescored, truth, record.value, facts)
+            else:
+                repeated += not tally.see(ce_id_of(record), facts) and cause == "event"
 
     await _each(settings, "scores", take)
-    return tally.finish(), repeated, standing
+    return [tally.finish(), rescored], repeated, standing
+
+
+def _check_rescored(check: Check, truth: Truth, value: bytes, facts: bytes) -> None:
+    """Compare a rescoring with the score of the event that it repeats, if an event it was."""
+    customer, source = rescored_from(value)
+    wanted = truth.scores.get(event_id(customer, source, "score").encode())
+    check.found += 1
+    check.expected += 1
+    if wanted is not None and totals(wanted) != totals(facts):
+        check.blame(f"{customer} at {source.partition}/{source.offset} has other totals")
 
 
 async def _compare_dead_letters(settings: Settings, truth: Truth) -> Check:

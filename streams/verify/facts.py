@@ -17,11 +17,14 @@ __all__ = [
     "differing",
     "interaction_facts",
     "outcome_facts",
+    "rescored_from",
     "score_facts",
     "state_facts",
+    "totals",
 ]
 
-OF_LISTS: Final = ("offered", "offered_session", "offered_model", "offered_offset")
+OF_LISTS: Final = ("offered", "offered_session", "offered_model", "offered_as_of")
+TOTALS: Final = ("customer_id", "currency", "orders", "spend", "refunds", "last_activity_at")
 PREDICTED_BYTES: Final = 8  # churn probability and expected value, float32, behind the features
 
 
@@ -74,10 +77,22 @@ _pack: Final = msgspec.msgpack.Encoder().encode
 _unpack: Final = msgspec.msgpack.Decoder().decode
 
 
-def score_facts(value: bytes) -> tuple[bytes, bool]:
-    """Return the facts of a score, and whether an event caused it (else a timer)."""
+def score_facts(value: bytes) -> tuple[bytes, str]:
+    """Return the facts of a score, and what caused it: event, timer or rescoring."""
     read = _score(value)
-    return _pack(read), read.cause == "event"
+    return _pack(read), read.cause
+
+
+def rescored_from(value: bytes) -> tuple[str, Source]:
+    """Return whose score a rescoring repeats, and where in the log that stands."""
+    read = _score(value)
+    return read.customer_id, msgspec.structs.replace(read.source, index=0)
+
+
+def totals(facts: bytes) -> dict[str, Any]:
+    """Return what a rescoring must have in common with the score that it repeats."""
+    fields = _unpack(facts)
+    return {name: fields[name] for name in TOTALS}
 
 
 def outcome_facts(value: bytes) -> tuple[str, bytes]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from crm_online.internal import RESET_KEY
 from crm_online.learning import Learner
 from crm_online.models.next_item.ranker import NextItem
 from crm_online.models.snapshots import ModelSnapshot, SnapshotReader
@@ -69,6 +70,8 @@ class Relearned:
     def apply(self, records: Sequence[Record]) -> None:
         """Take records of the topic, in order."""
         for record in records:
+            if record.key == RESET_KEY:
+                continue
             kind, facts = outcome_facts(record.value or b"")
             if kind == "next_item":
                 fresh = self._see_touch(ce_id_of(record), _unpack(facts))
@@ -145,6 +148,8 @@ class Index:
     def apply(self, records: Sequence[Record]) -> None:
         """Take records of the topic, in order."""
         for record in records:
+            if record.key == RESET_KEY:
+                continue
             read = _batch(record.value or b"")
             fresh = [one for one in read.interactions if self._see(read.partition, one)]
             for one in fresh:

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from crm_online.log import Record
+    from streams.verify.states import States
 
-__all__ = ["Cached", "Last", "Standing", "check_cache", "check_lists"]
+__all__ = ["Cached", "Last", "Standing", "check_cache", "check_compacted", "check_lists"]
 
 COLD_RECORDS: Final = 1000  # of interactions: what a follower may lag behind its topic
 
@@ -39,13 +40,14 @@ class Last(NamedTuple):
 
 
 class Standing:
-    """Keeps the last of each customer."""
+    """Keeps the last of each customer: by order, and by where it stands on the topic."""
 
     def __init__(self) -> None:
         self.last: dict[str, Last] = {}
+        self.final: dict[str, tuple[Order, bytes | None]] = {}
 
     def take(self, record: Record) -> None:
-        """Take one record, in any order; ticks are passed over."""
+        """Take one record, partition by partition in log order; ticks are passed over."""
         key = record.key or b"\0"
         if key[:1] == b"\0":
             return
@@ -54,6 +56,7 @@ class Standing:
         else:
             source = _placed(record.value).source
         order = (source.epoch, source.offset, source.step, source.due, source.index)
+        self.final[key.decode()] = order, record.value
         kept = self.last.get(key.decode())
         if kept is None or order > kept.order:
             self.last[key.decode()] = Last(order, {record.value})
@@ -114,6 +117,24 @@ def check_cache(scores: Standing, lists: Standing, cached: Cached, at_risk: floa
         chance = read.churn_probability
         if chance is not None and chance >= at_risk and customer not in cached.at_risk:
             check.miss(f"{customer} is not in the set of those at risk")
+    return check
+
+
+def check_compacted(scores: Standing, lists: Standing, states: States) -> Check:
+    """See that the last record of each key, which compaction keeps, is the newest in order."""
+    check = Check("what compaction keeps")
+    for noun, standing in (("score", scores), ("list", lists)):
+        for customer, last in standing.last.items():
+            check.expected += 1
+            check.found += 1
+            final, value = standing.final[customer]
+            if final != last.order and {value, *last.values} != {None}:
+                check.blame(f"the {noun} of {customer} as of {final} stands behind {last.order}")
+    stale = states.stale()
+    check.expected += len(states)
+    check.found += len(states)
+    for customer, at, newest in stale:
+        check.blame(f"the state of {customer} as of {at} stands behind {newest}")
     return check
 
 

@@ -20,6 +20,7 @@ Place = tuple[int, float]
 
 
 class _Progress(msgspec.Struct):
+    epoch: int
     as_of: int
 
 
@@ -28,15 +29,23 @@ class States:
 
     def __init__(self) -> None:
         self.applied: dict[int, int] = {}
+        self._places: dict[int, tuple[int, int]] = {}
         self._held: dict[str, tuple[Place, bytes | None]] = {}
+        self._final: dict[str, tuple[Place, bytes | None]] = {}
+
+    def __len__(self) -> int:
+        """Return how many customers stand on the topic, removed ones included."""
+        return len(self._held)
 
     def apply(self, partition: int, records: Sequence[Record]) -> None:
-        """Take records of one partition, in any order."""
+        """Take records of one partition, in log order."""
         for record in records:
             key = record.key or b"\0"
             if key == PROGRESS_KEY and record.value:
-                as_of = msgspec.json.decode(record.value, type=_Progress).as_of
-                self.applied[partition] = max(as_of, self.applied.get(partition, -1))
+                read = msgspec.json.decode(record.value, type=_Progress)
+                place = read.epoch, read.as_of
+                if place >= self._places.get(partition, (0, -1)):
+                    self._places[partition], self.applied[partition] = place, read.as_of
             elif key[:1] != b"\0":
                 self._take(key.decode(), record)
 
@@ -46,6 +55,7 @@ class States:
             place = int(epoch), float(as_of)
         else:
             place = peek(record.value)[:2]
+        self._final[customer] = place, record.value
         kept = self._held.get(customer)
         if kept is None or place >= kept[0]:
             self._held[customer] = place, record.value
@@ -53,6 +63,16 @@ class States:
     def facts(self) -> dict[str, bytes]:
         """Return the customers who live, each field by field."""
         return {c: state_facts(decode_state(v)) for c, (_, v) in self._held.items() if v}
+
+    def stale(self) -> list[tuple[str, Place, Place]]:
+        """Return the customers whose last record is not their newest, with the places of both.
+
+        One removal is as good as another.
+        """
+        pairs = ((c, *self._final[c], *newest) for c, newest in self._held.items())
+        return [
+            (c, at, place) for c, at, last, place, held in pairs if at != place and (last or held)
+        ]
 
     def offered(self) -> dict[str, bool]:
         """Return the customers who live, and whether their states know of a list."""

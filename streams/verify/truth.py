@@ -88,10 +88,10 @@ class Truth:
                 self.touches.setdefault((partition, one.offset), touch)
 
 
-def facts_of_score(message: Message | Record) -> tuple[bytes, bool]:
-    """Return the facts of a score or a tick, and whether an event caused it."""
+def facts_of_score(message: Message | Record) -> tuple[bytes, str]:
+    """Return the facts of a score or a tick, and what caused it."""
     if dict(message.headers)["ce_type"] == b"crm.tick":
-        return _pack(msgspec.json.decode(message.value or b"")), False
+        return _pack(msgspec.json.decode(message.value or b"")), "tick"
     return score_facts(message.value or b"")
 
 

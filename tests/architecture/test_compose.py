@@ -49,7 +49,8 @@ def test_it_asks_for_the_signing_key() -> None:
 def test_every_role_is_a_service(services: dict[str, Any]) -> None:
     for role in ROLES:
         assert services[role]["command"] == ["worker", "--roles", role]
-        assert services[role]["healthcheck"]["test"][-1] == role
+        port = services[role]["environment"]["CRM_WEB_PORT"]
+        assert f":{port}/health/ready" in services[role]["healthcheck"]["test"][-1]
 
 
 def test_workers_get_settings_that_exist(services: dict[str, Any]) -> None:

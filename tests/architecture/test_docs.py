@@ -15,6 +15,7 @@ import typer
 
 from crm_online.contract.records import RECORDS, DeadLetterHeaders
 from crm_online.customers.features import FEATURES
+from crm_online.dead_letters import REASONS
 from crm_online.kinds import TRACK_KIND
 from crm_online.models.segments import RFM_TABLE, SEGMENTS
 from crm_online.settings import Settings
@@ -141,7 +142,7 @@ def test_every_role_is_in_operations() -> None:
 def test_every_rejection_is_in_events_and_no_other() -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path in _core())
     raised = set(re.findall(r'EventRejected\(\s*"([a-z0-9-]+)"', sources)) | {"wrong-type"}
-    assert set(_cells(EVENTS, "Rejections")) == raised
+    assert set(_cells(EVENTS, "Rejections")) == raised == REASONS
 
 
 def _core() -> list[Path]:

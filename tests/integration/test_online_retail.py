@@ -21,7 +21,7 @@ from tests.streams.job import job_settings
 
 pytestmark = [pytest.mark.real, pytest.mark.asyncio]
 ROOT = Path(__file__).parents[2]
-FOLDER = Path(os.environ.get("CRM_DATA_FOLDER") or ROOT.parent / "shared" / "data")
+FOLDER = Path(os.environ.get("TEST_DATA_FOLDER") or ROOT.parent / "shared" / "data")
 RETAIL = FOLDER / "online_retail" / "online_retail.csv.gz"
 
 
@@ -43,7 +43,9 @@ async def test_online_retail_is_scored_exactly(
     least: int,
 ) -> None:
     if not RETAIL.is_file():
-        pytest.skip(f"{RETAIL.name} is not there: set CRM_DATA_FOLDER to the folder of public data")
+        pytest.skip(
+            f"{RETAIL.name} is not there: set TEST_DATA_FOLDER to the folder of public data"
+        )
     settings = job_settings(
         app,
         real_kafka,

@@ -15,7 +15,7 @@ from tests.streams.job import Tail, cached, job_settings, newest, send, until, w
 
 pytestmark = [pytest.mark.real, pytest.mark.asyncio]
 ROOT = Path(__file__).parents[2]
-FOLDER = Path(os.environ.get("CRM_DATA_FOLDER") or ROOT.parent / "shared" / "data")
+FOLDER = Path(os.environ.get("TEST_DATA_FOLDER") or ROOT.parent / "shared" / "data")
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ async def test_shop_logs_replay_without_a_dead_letter(
 ) -> None:
     path = FOLDER / file
     if not path.is_file():
-        pytest.skip(f"{path.name} is not there: set CRM_DATA_FOLDER to the folder of public data")
+        pytest.skip(f"{path.name} is not there: set TEST_DATA_FOLDER to the folder of public data")
     settings = job_settings(app, real_kafka, valkey, max_batch=1000)
     nouns = ("state", "scores", "recommendations", "dead-letters")
     async with Tail(settings, *nouns) as tail, working(settings):

@@ -12,7 +12,7 @@ from typing import Any
 
 import faust
 
-from crm_online.log import Effects, Message, Record
+from crm_online.log import Effects, Header, Message, Origin, Record
 from crm_online.settings import Settings
 from streams.batches import BatchApp
 from streams.connection import faust_options
@@ -38,8 +38,11 @@ class Counts:
             elif read[0] > self.counts.get(record.key, [-1])[0]:
                 self.counts[record.key] = read
 
-    def finish(self) -> int:
+    def finish(self, origin: Origin | None = None) -> int:
         return self.as_of + 1
+
+    def remarks(self) -> Sequence[Header]:
+        return ()
 
     def overtaken(self) -> list[Message]:
         return []
@@ -72,14 +75,16 @@ class Counting:
         progress = Message(PROGRESS, json.dumps(held.as_of).encode())
         yield Effects({"scores": outputs}, snapshots, progress, held.as_of, len(records))
 
-    def correct(self, partition: int, records: Sequence[Record]) -> list[Message]:
+    def correct(self, partition: int, noun: str, records: Sequence[Record]) -> Effects:
         held = self.partitions[partition]
-        return [
+        snapshots = [
             Message(record.key, json.dumps(held.counts[record.key]).encode())
             for record in records
-            if record.key in held.counts
+            if noun == "state"
+            and record.key in held.counts
             and json.loads(record.value or b"")[0] < held.counts[record.key][0]
         ]
+        return Effects(snapshots=snapshots)
 
 
 def die(error: BaseException) -> None:
@@ -93,7 +98,7 @@ def main(settings: Settings, pause_seconds: float) -> None:
         f"{settings.app}-score", max_batch=settings.max_batch, stop=die, **faust_options(settings)
     )
     producer = OutputProducer(settings, die)
-    processor = Processor(Counting(), producer, settings, die)
+    processor = Processor(Counting(), producer, settings, die, standing=())
     topic = app.batch_topic(processor.source, processor)
 
     @app.agent(topic)

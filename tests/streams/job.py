@@ -64,7 +64,7 @@ PARTITIONS = 4  # what the embedded broker gives every topic
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.02
 # Of a customer's state, these depend on which model was newest, or on which lists went out.
-OF_LISTS = ("offered", "offered_session", "offered_model", "offered_offset")
+OF_LISTS = ("offered", "offered_session", "offered_model", "offered_as_of")
 FACTS = ("kind", "prediction_id", "customer_id", "opened_at", "due_at", "features", "source")
 PREDICTED_BYTES = 8  # churn probability and expected value, float32, behind the features
 
@@ -244,19 +244,17 @@ class Tail:
 
     def applied(self, partition: int) -> int:
         """Offset of the last event of a partition that is durably applied; -1 before the first."""
-        marks = [
-            orjson.loads(record.value)["as_of"]
+        records = [
+            orjson.loads(record.value)
             for record in self.records["state"]
             if record.partition == partition and record.key == PROGRESS_KEY
         ]
-        return max(marks, default=-1)
+        return max([(r["epoch"], r["as_of"]) for r in records], default=(0, -1))[1]
 
     def learned(self) -> int:
         """Offset of the last outcome that a published snapshot knows; -1 before the first."""
-        offsets = [
-            orjson.loads(r.value)["offset"] for r in self.records["models"] if r.key == b"quality"
-        ]
-        return max(offsets, default=-1)
+        manifests = [orjson.loads(r.value) for r in self.records["models"] if r.key == b"quality"]
+        return max([(m["epoch"], m["offset"]) for m in manifests], default=(0, -1))[1]
 
 
 def in_turn(records: Iterable[Any]) -> dict[int, list[Any]]:
@@ -296,7 +294,7 @@ def shelved(records: Iterable[Any]) -> dict[str, CustomerState]:
         if record.key[:1] != b"\0" and record.value is not None:
             state = decode_state(record.value)
             kept = found.get(record.key.decode())
-            if kept is None or state.as_of >= kept.as_of:
+            if kept is None or state.place >= kept.place:
                 found[record.key.decode()] = state
     return found
 

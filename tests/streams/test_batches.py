@@ -38,6 +38,8 @@ class Owner:
     def resume_at(self) -> Mapping[int, int]:
         return self.starts
 
+    def lose(self) -> None: ...
+
     async def drop_a_fetch(self) -> int:
         """Move the positions past records that nobody gets to see."""
         thread = self.app.consumer._thread

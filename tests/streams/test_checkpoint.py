@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from crm_online.errors import BrokerUnavailable, SnapshotError
-from crm_online.log import Message, Record
+from crm_online.errors import BrokerUnavailable, ConfigurationError, SnapshotError
+from crm_online.log import Effects, Header, Message, Origin, Record
 from crm_online.settings import Settings
 from streams import checkpoint
 from streams.embedded import MockBroker, RealKafka
@@ -33,8 +33,11 @@ class Reading:
             def apply(self, records: Sequence[Record]) -> None:
                 read.extend(record.value for record in records)
 
-            def finish(self) -> int:
+            def finish(self, origin: Origin | None = None) -> int:
                 return machine.start
+
+            def remarks(self) -> Sequence[Header]:
+                return ()
 
             def overtaken(self) -> list[Message]:
                 return []
@@ -45,8 +48,8 @@ class Reading:
 
     def process(self, partition: int, records: Sequence[Record]) -> Any: ...
 
-    def correct(self, partition: int, records: Sequence[Record]) -> list[Message]:
-        return []
+    def correct(self, partition: int, noun: str, records: Sequence[Record]) -> Effects:
+        return Effects()
 
 
 async def restore(
@@ -138,10 +141,25 @@ async def test_a_start_that_retention_has_removed_is_refused(
         await restore(settings, Reading(start=59))
 
 
+@pytest.mark.real
+async def test_partitions_added_to_the_events_alone_are_refused(
+    real_kafka: RealKafka, app: str
+) -> None:
+    real_kafka.create_topics({f"{app}.events": PARTITIONS, f"{app}.state": PARTITIONS - 1})
+    settings = counting_settings(app, real_kafka.address)
+    with pytest.raises(SnapshotError, match=r"events has 4 .*state has 3: .*`crm-online adopt`"):
+        await restore(settings, Reading())
+
+
 async def test_is_given_up_where_it_is_no_longer_wanted(settings: Settings) -> None:
     await write_state(settings, 0, [b"1"])
     found = await checkpoint.restore(
-        [0], Reading(), settings, source="e", state=settings.topic("state"), wanted=lambda: False
+        [0],
+        Reading(),
+        settings,
+        source=settings.topic("events"),
+        state=settings.topic("state"),
+        wanted=lambda: False,
     )
     assert found is None
 
@@ -168,5 +186,8 @@ async def test_a_state_topic_that_should_be_there_is_missed(
 ) -> None:
     monkeypatch.setattr(checkpoint, "ABSENT_SECONDS", 0.5)
     settings = counting_settings(app, real_kafka.address, declare_topics=True)
+    with pytest.raises(ConfigurationError, match=rf"{app}.events does not exist"):
+        await restore(settings, Reading())
+    real_kafka.create_topics({f"{app}.events": PARTITIONS})
     with pytest.raises(BrokerUnavailable, match=rf"{app}.state does not exist"):
         await restore(settings, Reading())

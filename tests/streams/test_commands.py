@@ -232,7 +232,7 @@ class TestTopics:
         assert "was left as it is" in result.stderr
 
     def test_exits_with_3_where_kafka_is_away(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("streams.topics.TIMEOUT_SECONDS", 1.0)
+        monkeypatch.setattr("streams.admin.TIMEOUT_SECONDS", 1.0)
         (port,) = free_ports(1)
         result = run("topics", "--kafka", f"{HOST}:{port}")
         assert (result.exit_code, result.stdout) == (3, "")

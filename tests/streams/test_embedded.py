@@ -15,10 +15,8 @@ from confluent_kafka import Consumer, Producer
 from redis import Redis
 
 from crm_online.errors import BrokerUnavailable, SinkUnavailable
-from crm_online.settings import Settings
 from streams.embedded import MockBroker, RealKafka, Valkey, kafka_available
 from streams.embedded.server import free_ports
-from streams.membership import is_member
 
 Broker = MockBroker | RealKafka
 
@@ -89,26 +87,6 @@ def test_kafka_leaves_nothing_behind(own_kafka: RealKafka) -> None:
     own_kafka.stop()
     assert not is_running(process_id)
     assert not folder.exists()
-
-
-@pytest.mark.real
-def test_a_worker_is_healthy_while_it_is_in_its_group(real_kafka: RealKafka, app: str) -> None:
-    real_kafka.create_topics({f"{app}.events": 1})
-    write(real_kafka.address, f"{app}.events", b"hello")
-    settings = Settings(app=app, kafka=real_kafka.address)
-    assert not is_member(settings, "score", "127.0.0.1")
-    consumer = consume(real_kafka.address, f"{app}.events", f"{app}-score")
-    read(consumer)
-    assert is_member(settings, "score", "127.0.0.1")
-    assert not is_member(settings, "score", "127.0.0.2")
-    assert not is_member(settings, "learn", "127.0.0.1")
-    consumer.close()
-    assert not is_member(settings, "score", "127.0.0.1")
-
-
-def test_a_worker_without_kafka_is_not_healthy() -> None:
-    (port,) = free_ports(1)
-    assert not is_member(Settings(kafka=f"127.0.0.1:{port}"), "score", "127.0.0.1")
 
 
 @pytest.mark.real

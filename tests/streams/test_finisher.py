@@ -10,6 +10,7 @@ import pytest
 
 from crm_online.log import Effects, Message
 from streams.finisher import Finisher
+from streams.lease import LeaseLost
 
 pytestmark = pytest.mark.asyncio
 SNAPSHOT, PROGRESS = Message(b"c-1", b"state"), Message(b"\0progress", b"7")
@@ -31,13 +32,13 @@ class State:
         self.steps.append((partition, messages[0].key))
 
 
-def effects(as_of: int = 7) -> Effects:
-    return Effects(snapshots=[SNAPSHOT], progress=PROGRESS, as_of=as_of, events=1)
+def effects(as_of: int = 7, events: int = 1) -> Effects:
+    return Effects(snapshots=[SNAPSHOT], progress=PROGRESS, as_of=as_of, events=events)
 
 
-def finisher(state: State, depth: int = 4) -> tuple[Finisher, list[BaseException]]:
+def finisher(state: State, capacity: int = 4) -> tuple[Finisher, list[BaseException]]:
     failures: list[BaseException] = []
-    return Finisher(state.deliver, depth, failures.append), failures
+    return Finisher(state.deliver, capacity, failures.append), failures
 
 
 async def settle() -> None:
@@ -49,7 +50,7 @@ async def test_each_step_waits_for_the_one_before_it() -> None:
     state, output = State(), asyncio.get_running_loop().create_future()
     finishing, _ = finisher(state)
     await finishing.add(3, effects(), [output])
-    await finishing.acknowledge(3, lambda: state.steps.append("ack"))
+    finishing.acknowledge(3, lambda: state.steps.append("ack"))
     await settle()
     assert state.steps == []
     assert finishing.progress == {}
@@ -84,7 +85,7 @@ async def test_a_failed_write_stops_once_and_nothing_behind_it_is_acknowledged(
     state.refuse = refused
     finishing, failures = finisher(state)
     await finishing.add(0, effects(1), [])
-    await finishing.acknowledge(0, lambda: state.steps.append("ack"))
+    finishing.acknowledge(0, lambda: state.steps.append("ack"))
     await finishing.add(0, effects(2), [])
     await finishing.idle()
     assert [type(failure) for failure in failures] == [OSError]
@@ -103,16 +104,63 @@ async def test_a_failed_output_leaves_the_state_topic_untouched() -> None:
     assert len(failures) == 1
 
 
-async def test_it_takes_no_more_than_its_depth() -> None:
+@pytest.mark.parametrize(
+    ("weights", "taken"),
+    [([1, 1, 1], 2), ([2, 1], 1), ([3, 1], 1), ([1, 3], 1), ([0, 0, 0], 2)],
+)
+async def test_it_takes_no_more_than_its_capacity_but_whatever_comes_first(
+    weights: list[int], taken: int
+) -> None:
     state = State()
     state.open.clear()
-    finishing, _ = finisher(state, depth=2)
-    await finishing.add(0, effects(1), [])
-    await finishing.add(0, effects(2), [])
-    third = asyncio.create_task(finishing.add(0, effects(3), []))
-    await settle()
-    assert not third.done()
+    finishing, _ = finisher(state, capacity=2)
+    adding = []
+    for number, weight in enumerate(weights):
+        adding.append(asyncio.create_task(finishing.add(0, effects(number, weight), [])))
+        await settle()
+    assert [task.done() for task in adding] == [n < taken for n in range(len(weights))]
+    finishing.acknowledge(0, lambda: state.steps.append("ack"))
     state.open.set()
-    await third
+    await asyncio.gather(*adding)
     await finishing.idle()
-    assert finishing.progress == {0: 3}
+    assert finishing.progress == {0: len(weights) - 1}
+    assert "ack" in state.steps
+
+
+async def test_a_fired_timer_weighs_as_much_as_an_event() -> None:
+    state = State()
+    state.open.clear()
+    finishing, _ = finisher(state, capacity=3)
+    timers = Effects(snapshots=[SNAPSHOT] * 3, progress=PROGRESS, as_of=1)
+    await finishing.add(0, timers, [])
+    waiting = asyncio.create_task(finishing.add(0, effects(2), []))
+    await settle()
+    assert not waiting.done()
+    state.open.set()
+    await waiting
+    await finishing.idle()
+
+
+async def test_what_is_dropped_is_neither_finished_nor_acknowledged_nor_a_failure() -> None:
+    state, output = State(), asyncio.get_running_loop().create_future()
+    finishing, failures = finisher(state, capacity=2)
+    await finishing.add(0, effects(1), [])
+    await finishing.idle()
+    state.open.clear()
+    await finishing.add(0, effects(2), [])
+    await settle()
+    await finishing.add(1, effects(3), [output])
+    finishing.acknowledge(0, lambda: state.steps.append("ack"))
+    waiting = asyncio.create_task(finishing.add(0, effects(4), []))
+    await settle()
+    finishing.drop()
+    with pytest.raises(LeaseLost):
+        await waiting
+    await finishing.idle()
+    state.open.set()
+    await settle()
+    assert state.steps == [(0, b"c-1"), (0, b"\0progress")]
+    assert (finishing.progress, failures) == ({}, [])
+    await finishing.add(0, effects(2, 2), [])
+    await finishing.idle()
+    assert finishing.progress == {0: 2}

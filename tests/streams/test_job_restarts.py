@@ -61,7 +61,9 @@ def assert_exact(settings: Settings, tail: Tail, *, repeats: bool) -> None:
             if not _of_lists(m.headers)
         ]
         found = Counter(
-            dict(r.headers)["ce_id"] for r in tail.records[noun] if not _of_lists(r.headers)
+            dict(r.headers)["ce_id"]
+            for r in tail.records[noun]
+            if not (_of_lists(r.headers) or (repeats and _rescored(r)))
         )
         assert found.keys() == set(wanted)
         assert repeats or found.total() == len(wanted)
@@ -73,6 +75,11 @@ def assert_exact(settings: Settings, tail: Tail, *, repeats: bool) -> None:
 
 def _of_lists(headers: Any) -> bool:
     return bool(dict(headers)["ce_type"] == b"crm.next_item.settled")
+
+
+def _rescored(record: Any) -> bool:
+    """Say whether a score stands there because of what another worker wrote."""
+    return bool(orjson.loads(record.value or b"{}").get("cause") == "rescoring")
 
 
 def _each_once(records: Iterable[Any]) -> list[Any]:
@@ -280,7 +287,7 @@ async def test_two_workers_share_the_partitions(
 async def test_a_worker_killed_twice_comes_back_exact(
     app: str, real_kafka: RealKafka, valkey: Valkey, tmp_path: Path
 ) -> None:
-    settings = job_settings(app, real_kafka, valkey, max_batch=10)
+    settings = job_settings(app, real_kafka, valkey, max_batch=10, max_in_flight_events=80)
     events = population(60, 70.0)
     async with Tail(settings, *NOUNS) as tail:
         await send(events, settings, None)
@@ -298,7 +305,7 @@ async def test_a_worker_killed_twice_comes_back_exact(
         await tail.read_all()
         assert_exact(settings, tail, repeats=True)
         assert_learned_once(settings, tail)
-        # In flight at a kill: a few batches of each partition.
         repeated = Counter(dict(r.headers)["ce_id"] for r in tail.records["scores"])
-        bound = 2 * settings.in_flight_batches * settings.partitions * settings.max_batch
+        # The batch in hand may release as many timers as it holds events.
+        bound = 2 * (settings.max_in_flight_events + 2 * settings.max_batch)
         assert repeated.total() - len(repeated) <= bound

@@ -60,6 +60,7 @@ class Watched(Counting):
         self.restored: list[int] = []
         self.bug: Exception | None = None
         self.extra: dict[str, list[Message]] = {}
+        self.corrected = asyncio.Event()
 
     def restore(self, partition: int) -> Counts:
         self.restored.append(partition)
@@ -71,6 +72,10 @@ class Watched(Counting):
         for effects in super().process(partition, records):
             effects.outputs |= self.extra
             yield effects
+
+    def correct(self, partition: int, noun: str, records: Sequence[Record]) -> Effects:
+        self.corrected.set()
+        return super().correct(partition, noun, records)
 
 
 class Rig:
@@ -87,6 +92,7 @@ class Rig:
             self.producer,
             settings,
             self.failures.append,
+            standing=("scores",),
             after_restore=self.note,
         )
 
@@ -182,6 +188,27 @@ async def test_keeps_its_state_only_in_the_very_next_generation(
     assert rig.machine.partitions[1].counts[b"c-1"] == [9, 10]
 
 
+async def test_a_stale_write_in_the_middle_of_a_rebalance_is_put_right_after_it(rig: Rig) -> None:
+    processor, settings = rig.processor, rig.settings
+    await processor.restore(FIRST, EVERY)
+    await processor.take(event(1, 0, 10))
+    await processor.idle()
+    paused = OutputProducer(settings, fail)
+    await paused.start()
+    await paused.deliver(settings.topic("state"), 1, [Message(b"c-1", b"[3, 4]")])
+    await paused.stop()
+    guarding = asyncio.create_task(processor.guard.run())
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(rig.machine.corrected.wait(), 1.2)  # two looks or more
+    await processor.restore(Generation(FIRST.number + 1, "me"), EVERY)
+    await asyncio.wait_for(rig.machine.corrected.wait(), 10.0)
+    await processor.idle()
+    guarding.cancel()
+    assert processor.figures.corrected == 1
+    written = await read_keys(settings, "state")
+    assert written[b"[9, 10]"] == 2
+
+
 async def test_after_a_bug_no_state_is_kept(rig: Rig) -> None:
     await rig.processor.restore(FIRST, EVERY)
     rig.machine.bug = ZeroDivisionError()
@@ -206,7 +233,7 @@ async def test_a_rebalance_during_a_restore_gives_it_up(rig: Rig) -> None:
 async def test_a_restore_that_cannot_be_trusted_stops_the_process(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Counts, "finish", lambda _: 101)
+    monkeypatch.setattr(Counts, "finish", lambda *_: 101)
     await rig.processor.restore(FIRST, EVERY)
     assert [type(failure) for failure in rig.failures] == [SnapshotError]
     refused = event(0, 0, 5)

@@ -12,6 +12,7 @@ from crm_online.errors import BrokerUnavailable, ConfigurationError
 from crm_online.log import Message
 from crm_online.settings import Settings
 from streams.embedded import MockBroker, RealKafka
+from streams.lease import Lease, LeaseLost
 from streams.producer import OutputProducer
 from tests.streams.workers import fail
 
@@ -87,3 +88,31 @@ async def test_no_broker_is_an_error_that_names_the_setting() -> None:
     producer = OutputProducer(Settings(kafka="127.0.0.1:9"), fail)
     with pytest.raises(BrokerUnavailable, match="check CRM_KAFKA"):
         await producer.start()
+
+
+async def test_without_the_lease_nothing_leaves_and_what_is_abandoned_never_does(
+    broker: MockBroker | RealKafka, app: str
+) -> None:
+    broker.create_topics({f"{app}.scores": 1})
+    settings = Settings(app=app, kafka=broker.address)
+    lease = Lease(60.0)
+    producer = OutputProducer(settings, fail, lease)
+    await producer.start()
+    lease.grant(lease.clock())
+    before, late, after = (Message(b"k", value, []) for value in (b"before", b"late", b"after"))
+    await producer.deliver(f"{app}.scores", 0, [before])
+    lease.grant(lease.clock() - 61.0)
+    (waiting,) = await producer.send(f"{app}.scores", 0, [late])
+    behind = asyncio.create_task(producer.send(f"{app}.scores", 0, [late]))
+    await asyncio.wait([waiting, behind], timeout=1.0)
+    producer.abandon()
+    with pytest.raises(LeaseLost):
+        await waiting
+    for lost in (behind, producer.send(f"{app}.scores", 0, [late])):
+        with pytest.raises(LeaseLost):
+            await asyncio.gather(*await lost)
+    await producer.start()
+    lease.grant(lease.clock())
+    await producer.deliver(f"{app}.scores", 0, [after])
+    await producer.stop()
+    assert await read(settings, f"{app}.scores", 2) == [before, after]

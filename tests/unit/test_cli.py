@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import shlex
 import subprocess
@@ -52,6 +53,7 @@ EXAMPLES = list(_examples())
 
 def test_there_is_every_command() -> None:
     wanted = {"worker", "topics", "replay", "simulate", "show", "score", "config", "demo", "verify"}
+    wanted |= {"adopt", "reset", "backup", "restore"}
     wanted |= {f"dead-letters {name}" for name in ("list", "show", "replay")}
     assert set(COMMANDS) == wanted
     assert {name for name, _ in EXAMPLES} == wanted
@@ -59,7 +61,8 @@ def test_there_is_every_command() -> None:
 
 @pytest.mark.parametrize(("name", "example"), EXAMPLES)
 def test_examples_in_the_help_can_be_typed(name: str, example: str) -> None:
-    words = shlex.split(re.split(r" [|>] ", example)[0])
+    typed = re.sub(r"\$\(.*?\)", "today", example)
+    words = shlex.split(re.split(r" (?:[|>]|&&) ", typed)[0])
     words = words[words.index("crm-online") + 1 :]
     path = name.split()
     assert words[: len(path)] == path
@@ -76,6 +79,7 @@ def test_examples_stay_on_lines_of_their_own(name: str, example: str) -> None:
 def test_help_names_exit_codes_and_where_to_start() -> None:
     text = " ".join(run("--help").output.split())
     assert "3 Kafka or Redis is away" in text
+    assert "141 the reader of a pipe went away" in text
     assert "crm-online COMMAND --help options and examples" in text
     assert "traceback" not in text
 
@@ -113,15 +117,22 @@ def events(tmp_path: Path) -> str:
         (["replay", "FILE", "--speed", "0"], "speed '0' is neither 'max' nor a factor"),
         (["replay", "FILE", "--format", "csv", "--customer", "c"], "--customer and --at"),
         (["simulate", "--rate", "0", "--output", "-"], "rate must be above zero"),
-        (["show", "c-1", "--redis", "nonsense"], "CRM_REDIS is no address"),
+        (["show", "c-1", "--redis", "nonsense"], "the flag for redis: no address of a Redis"),
+        (["config", "--set", 'churn_model={"class": "os.system"}'], "CRM_CHURN_MODEL: os.system"),
+        (["dead-letters", "list", "--reason", "nope"], "there are: control-characters, empty, "),
+        (["score", "TABLE", "--format", "clicks"], "has no column 'SessionId'"),
+        (["score", "FILE", "--format", "clicks"], "events.jsonl is empty"),
         (["worker", "--roles", "dance"], "--roles takes all, or some of score,learn,cache"),
         (["config", "--settings", "/none.toml"], "/none.toml cannot be read"),
     ],
 )
 def test_wrong_use_exits_with_2_and_one_sentence(
-    events: str, arguments: list[str], said: str
+    events: str, tmp_path: Path, arguments: list[str], said: str
 ) -> None:
-    result = run(*[events if each == "FILE" else each for each in arguments])
+    table = tmp_path / "table.csv"
+    table.write_text("customer,day\nc-1,2024-01-01\n", "utf-8")
+    files = {"FILE": events, "TABLE": str(table)}
+    result = run(*[files.get(each, each) for each in arguments])
     assert result.exit_code == 2
     assert said in result.stderr
     assert result.stderr.count("\n") == 1
@@ -131,6 +142,45 @@ def test_wrong_use_exits_with_2_and_one_sentence(
 @pytest.mark.parametrize("arguments", [["score"], ["score", "x", "--order", "none"], ["sing"]])
 def test_wrong_syntax_exits_with_2(arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 2
+
+
+def test_a_wrong_choice_names_the_right_ones() -> None:
+    result = run("score", "x", "--format", "csvv")
+    assert "Value error" not in result.stderr
+    assert "'csvv' is not one of" in " ".join(result.stderr.split())
+
+
+def test_what_is_not_utf_8_is_said_once_for_each_reason(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_bytes(b"".join(b"x" * n + b"\xff\n" for n in range(40)))
+    result = run("score", str(file))
+    assert result.exit_code == 1
+    (refused,) = [line for line in result.stderr.splitlines() if "refused" in line]
+    assert refused.startswith("crm-online: refused 40 events: not-utf8, such as: ")
+
+
+def test_a_table_in_latin_1_is_told_so(tmp_path: Path) -> None:
+    file = tmp_path / "sales.csv"
+    file.write_text("who,at\nJürgen,2024-01-01\nc-1,2024-01-01\n", "latin-1")
+    result = run("score", str(file), "--format", "csv", "--customer", "who", "--at", "at")
+    assert "looks like Latin-1 (Windows-1252): save it as UTF-8" in result.stderr
+    assert result.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["config"], ["config", "--json"], ["score", "--help"]])
+def test_a_reader_that_goes_away_is_141(arguments: list[str]) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    command = [sys.executable, "-m", "streams", *arguments]
+    done = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, check=False)
+    os.close(theirs)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_table_in_a_pipe_has_no_blanks_at_its_ends() -> None:
+    lines = run("config").stdout.splitlines()
+    assert len(lines) > 40
+    assert [line for line in lines if line != line.rstrip()] == []
 
 
 def test_unknown_variable_exits_with_2() -> None:

@@ -14,17 +14,19 @@ from rich.console import Console
 
 from crm_online.errors import ConfigurationError
 from crm_online.settings import Settings
-from streams.configuration import InForce, in_force, load, parse_pairs, signs_by_default
+from streams.configuration import InForce, in_force, load, only, parse_pairs, signs_by_default
 from streams.masking import masked_address
 from streams.show_config import show_settings
 
 PERCEPTRON = {"class": "river.linear_model.Perceptron"}
+BAYES = {"class": "river.naive_bayes.GaussianNB"}
 
 
 @pytest.fixture
 def toml(tmp_path: Path) -> Path:
     file = tmp_path / "crm.toml"
-    file.write_text('horizon_days = 3\napp = "filed"\n[churn_model]\nclass = "river.x"\n', "utf-8")
+    model = f'[churn_model]\nclass = "{BAYES["class"]}"\n'
+    file.write_text(f'horizon_days = 3\napp = "filed"\n{model}', "utf-8")
     return file
 
 
@@ -52,7 +54,7 @@ def test_a_file_named_by_flag_wins_over_the_one_of_the_environment(toml: Path) -
 
 
 def test_a_model_replaces_the_one_below_as_a_whole(toml: Path) -> None:
-    assert load(None, toml, {}).churn_model == {"class": "river.x"}
+    assert load(None, toml, {}).churn_model == BAYES
     environment = {"CRM_CHURN_MODEL": json.dumps(PERCEPTRON)}
     assert load(None, toml, environment).churn_model == PERCEPTRON
     assert load({"churn_model": json.dumps(PERCEPTRON)}, toml, {}).churn_model == PERCEPTRON
@@ -94,6 +96,22 @@ def test_what_kubernetes_sets_is_left_alone() -> None:
         ({"CRM_ACTIVITY_KINDS": "a,b"}, "CRM_ACTIVITY_KINDS is no valid JSON.*Order Completed"),
         ({"CRM_STATE_TTL_DAYS": "5"}, "state_ttl_days must exceed .*see CRM_STATE_TTL_DAYS"),
         ({"CRM_APP": "a b"}, "CRM_APP: use letters"),
+        ({"CRM_APP": "é"}, "CRM_APP: use letters.*ASCII"),
+        ({"CRM_REDIS": "localhost"}, "CRM_REDIS: no address of a Redis: write redis://"),
+        ({"CRM_KAFKA": "localhost"}, "CRM_KAFKA: write host:port.*127.0.0.1:9092"),
+        ({"CRM_KAFKA": "a:9092,b"}, "CRM_KAFKA: write host:port"),
+        ({"CRM_KAFKA": "kafka://a:9092"}, "CRM_KAFKA: write host:port"),
+        ({"CRM_KAFKA": " , "}, "CRM_KAFKA: write host:port"),
+        ({"CRM_CURRENCY": "eur"}, "CRM_CURRENCY: write the three capitals"),
+        ({"CRM_KAFKA_CA_FILE": "/none.pem"}, "CRM_KAFKA_CA_FILE: there is no file /none.pem"),
+        ({"CRM_REDIS_CA_FILE": "/none.pem"}, "CRM_REDIS_CA_FILE: there is no file /none.pem"),
+        ({"CRM_KAFKA_USERNAME": "a"}, "belong together .see CRM_KAFKA_USERNAME"),
+        ({"CRM_KAFKA_PASSWORD": "a"}, "belong together .see CRM_KAFKA_PASSWORD"),
+        ({"CRM_KAFKA_KEY_FILE": "/none.pem"}, "needs its kafka_certificate_file"),
+        ({"CRM_KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "SASL_SSL needs CRM_KAFKA_USERNAME and"),
+        ({"CRM_CHURN_MODEL": '{"class": "os.system"}'}, "CRM_CHURN_MODEL: os.system is neither"),
+        ({"CRM_VALUE_MODEL": json.dumps(PERCEPTRON)}, "CRM_VALUE_MODEL: .* is not a Regressor"),
+        ({"CRM_CLUSTER_MODEL": '{"class": "river.none.X"}'}, "CRM_CLUSTER_MODEL: there is no"),
         ({"CRM_SETTINGS_FILE": "/none.toml"}, "/none.toml cannot be read .*CRM_SETTINGS_FILE"),
     ],
 )
@@ -111,7 +129,8 @@ def test_a_wrong_variable_is_named(environment: dict[str, str], named: str) -> N
         ),
         (b"horizon_days = -3", "horizon_days in .*bad.toml: input should be greater than 0"),
         (b'app = ""', "app in .*bad.toml: use letters"),
-        (b"horizon_days", "bad.toml is no valid TOML"),
+        (b"horizon_days", "bad.toml is no valid TOML.*: write one setting a line"),
+        (b"[crm]\nhorizon_days = 3", "settings stand at the top level"),
         (b"\xff\xfe", "bad.toml is no valid TOML"),
     ],
 )
@@ -142,6 +161,31 @@ def test_pairs_take_the_names_of_variables_too() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "kafka", ["a:1", "a:1, b.example.org:9093", "10.0.0.1:9092,", "[::1]:9092", "my_host:9092"]
+)
+def test_addresses_of_brokers(kafka: str) -> None:
+    assert load({"kafka": kafka}, environment={}).kafka == kafka
+
+
+@pytest.mark.parametrize("redis", ["redis://h", "rediss://u:p@h:1/0", "unix:///run/redis.sock"])
+def test_addresses_of_the_cache(redis: str) -> None:
+    assert load({"redis": redis}, environment={}).redis.get_secret_value() == redis
+
+
+def test_a_wrong_address_of_the_cache_is_not_shown() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load({"redis": "reddis://me:sesame@host"}, environment={})
+    assert "sesame" not in str(caught.value)
+
+
+def test_only_what_is_given_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRM_HORIZON_DAYS", "60")
+    monkeypatch.setenv("CRM_SETTINGS_FILE", "/none.toml")
+    settings = only(app="demo")
+    assert (settings.app, settings.horizon_days) == ("demo", 30.0)
+
+
 def test_the_default_key_is_told_from_an_own_one() -> None:
     assert signs_by_default(load(environment={}))
     assert not signs_by_default(load(environment={"CRM_SIGNING_KEY": "own"}))
@@ -169,6 +213,7 @@ def shown(environment: dict[str, str], *, json: bool) -> str:
 @pytest.fixture(params=[True, False])
 def output(request: pytest.FixtureRequest) -> str:
     environment = {
+        "CRM_KAFKA_USERNAME": "crm",
         "CRM_KAFKA_PASSWORD": "sesame-1",
         "CRM_REDIS": "redis://me:sesame-2@[::1]:6379/0",
         "CRM_SIGNING_KEY": "sesame-3",

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm_online.customers.partition import Partition, PartitionRestore, progress_message
+from crm_online.customers.partition import Partition, PartitionRestore
+from crm_online.customers.progress import progress_message
 from crm_online.customers.state import DAY, CustomerState
 from crm_online.customers.store import decode_state, encode_state
 from crm_online.errors import SnapshotError
@@ -305,8 +306,9 @@ def test_what_another_worker_wrote_is_corrected_only_where_it_is_older() -> None
     restore.apply(log_of([snapshot(9.0, orders=2)]))
     restore.finish()
     foreign = log_of([snapshot(3.0), snapshot(11.0)._replace(key=b"b"), snapshot(9.0)])
-    assert scorer.correct(0, foreign[:1]) == [snapshot(9.0, orders=2)]
-    assert scorer.correct(0, foreign[2:]) == []
+    assert scorer.correct(0, "state", foreign[:1]).snapshots == [snapshot(9.0, orders=2)]
+    assert scorer.correct(0, "state", foreign[2:]).snapshots == []
     older = progress_message(Partition(0).progress)
     scorer.partitions[0].progress.as_of = 7
-    assert scorer.correct(0, log_of([older])) == [progress_message(scorer.partitions[0].progress)]
+    corrected = scorer.correct(0, "state", log_of([older]))
+    assert corrected.snapshots == [progress_message(scorer.partitions[0].progress)]

@@ -59,7 +59,7 @@ def connect(settings: Settings) -> Redis:
     except (ValueError, TypeError):
         # The cause would quote the address, and with it the password.
         raise ConfigurationError(
-            "CRM_REDIS is no address: use redis://[user:password@]host:port/db or rediss://…"
+            "CRM_REDIS is no address: write redis://[user:password@]host:port/db or rediss://…"
         ) from None
 
 
@@ -113,7 +113,7 @@ class Link:
         try:
             return await retry.call_with_retry(attempt, _pass, is_retryable=_passing)
         except failures.RedisError as error:
-            raise _explained(error, self._retries) from error
+            raise _explained(error, self._retries, _place(self._client)) from error
 
     async def _attempt(self, commands: Sequence[Command]) -> list[Any]:
         async with self._client.pipeline(transaction=False) as pipeline:
@@ -166,7 +166,13 @@ def _passing(error: Exception) -> bool:
     return isinstance(error, _PASSING) or str(error).startswith(_PASSING_REPLIES)
 
 
-def _explained(error: Exception, retries: int) -> ConfigurationError | SinkUnavailable:
+def _place(client: Redis) -> str:
+    """Return host and port, or the socket; never the password."""
+    about = client.connection_pool.connection_kwargs
+    return str(about.get("path") or f"{about.get('host')}:{about.get('port')}")
+
+
+def _explained(error: Exception, retries: int, at: str) -> ConfigurationError | SinkUnavailable:
     if isinstance(error, _REFUSED):
         return ConfigurationError(
             "Redis refused the user or password in CRM_REDIS, or its ACL forbids a command: "
@@ -180,9 +186,17 @@ def _explained(error: Exception, retries: int) -> ConfigurationError | SinkUnava
         return ConfigurationError(
             "CRM_REDIS names one node of a cluster of several: name a single server or a proxy"
         )
+    if "DB index" in str(error):
+        return ConfigurationError(
+            f"CRM_REDIS names a database that the server at {at} does not have: the number behind "
+            "the last / must be below its setting `databases`, 16 by default"
+        )
     if not _passing(error):
-        return SinkUnavailable(f"Redis refused a command ({type(error).__name__}): check its log")
+        return ConfigurationError(
+            f"Redis at {at} refused a command for good ({type(error).__name__}): check that it "
+            "runs Lua scripts, and that nothing else writes keys that begin with the CRM_APP"
+        )
     return SinkUnavailable(
-        f"Redis did not take a call after {retries} retries ({type(error).__name__}): check "
-        "that the server in CRM_REDIS is up, writable and has memory left"
+        f"Redis at {at} did not take a call after {retries} retries ({type(error).__name__}): "
+        "check that the server in CRM_REDIS is up, writable and has memory left"
     )

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from redis.asyncio import Redis
 
+from crm_online.decoding import SCHEMA_VERSION, RecordDecoder
 from crm_online.errors import EventRejected
 from crm_online.log import Message, Record
 from crm_online.scores import Source
@@ -57,15 +58,17 @@ class _Scored(msgspec.Struct, gc=False):
     source: Source
     segment: str
     churn_probability: float | None
+    schema_version: int = SCHEMA_VERSION
 
 
 class _Listed(msgspec.Struct, gc=False):
     customer_id: str
     source: Source
+    schema_version: int = SCHEMA_VERSION
 
 
-_scored = msgspec.json.Decoder(_Scored).decode
-_listed = msgspec.json.Decoder(_Listed).decode
+_scored: Final[RecordDecoder[_Scored]] = RecordDecoder("scores", _Scored)
+_listed: Final[RecordDecoder[_Listed]] = RecordDecoder("recommendations", _Listed)
 _source = msgspec.json.Decoder(Source).decode
 
 
@@ -138,6 +141,8 @@ class CacheWriter:
             Where Redis did not take the batch within the retries; write it again later.
         ConfigurationError
             Where Redis refuses the credentials, the user or the certificate.
+        SnapshotError
+            Where a newer version of the program wrote a record.
         """
         batch = _Batch(self._keys, self._at_risk_probability)
         batch.add_all(SCORES, scores)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from crm_online.errors import ConfigurationError
@@ -206,6 +207,51 @@ def test_a_truncated_gzip_ends_where_it_breaks(tmp_path: Path) -> None:
     assert dataset.report.skipped["damaged-gzip"] == 1
 
 
+CLICKS = "SessionId,ItemId,Time\n"
+
+
+@pytest.mark.parametrize("name", ["clicks", "segment"])
+def test_all_whole_lines_before_the_cut_of_a_gzip_are_used(tmp_path: Path, name: str) -> None:
+    session = '{{"anonymousId":"s{}","timestamp":"2024-01-01T00:00:00Z"}}\n'.format
+    lines = [session(n) if name == "segment" else f"s{n},i,1704067200\n" for n in range(900)]
+    text = "".join(lines if name == "segment" else [CLICKS, *lines]).encode()
+    cut = gzip.compress(text)[:-200]
+    readable = zlib.decompressobj(wbits=31).decompress(cut)  # what zcat shows
+    dataset = open_dataset(written(tmp_path, cut), name)
+    assert len(list(dataset)) == readable.count(b"\n") - (name == "clicks")
+    assert 0 < dataset.report.events < 900
+    assert dataset.report.skipped == {"damaged-gzip": 1}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("packed", [False, True])
+def test_other_encodings_are_named(tmp_path: Path, name: str, packed: bool) -> None:
+    content = f"é{RETAIL}".encode("utf-16")
+    path = written(tmp_path, gzip.compress(content) if packed else content)
+    columns = ColumnMap("a", "b") if name == "csv" else None
+    with pytest.raises(ConfigurationError, match=r"looks like UTF-16.*save it as UTF-8"):
+        list(open_dataset(path, name, columns=columns))
+
+
+def test_a_table_whose_columns_are_in_latin_1_is_told_so(tmp_path: Path) -> None:
+    path = written(tmp_path, "Käufer,at\n1,2024-01-01\n".encode("latin-1"))
+    with pytest.raises(ConfigurationError, match=r"looks like Latin-1.*save it as UTF-8"):
+        list(open_dataset(path, "csv", columns=ColumnMap("Käufer", "at")))
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xef\xbb\xbf", gzip.compress(b"")])
+def test_an_empty_table_is_told_so(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(ConfigurationError, match="file is empty"):
+        list(open_dataset(written(tmp_path, content), "clicks"))
+
+
+def test_a_column_without_a_name_is_no_column(tmp_path: Path) -> None:
+    columns = ColumnMap("who", "at", item="", amount="paid")
+    path = written(tmp_path, "who,at,paid\n7,2024-01-01,9.5\n")
+    (raw,) = open_dataset(path, "csv", columns=columns)
+    assert json.loads(raw.value)["properties"]["revenue"] == 9.5
+
+
 def test_undecodable_cells_matter_only_where_they_are_read(tmp_path: Path) -> None:
     text = RETAIL.encode() + (
         b"1,A,\xa3 SIGN,1,2010-12-01 08:00:00,1,1,UK\n1,\xa3,,1,2010-12-01 08:00:00,1,1,UK\n"
@@ -223,6 +269,7 @@ def test_no_content_is_fatal(tmp_path_factory: pytest.TempPathFactory, content: 
     for name, header in headers.items():
         for raw in open_dataset(written(folder, header.encode() + content, name), name):
             json.loads(raw.value)
+    assume(content[:2] not in {b"\xff\xfe", b"\xfe\xff"})  # UTF-16 is refused as a whole
     for raw in open_dataset(written(folder, content), "segment"):
         assert raw.customer
 

@@ -16,7 +16,7 @@ from crm_online.simulation.datasets import Dataset, open_dataset
 from crm_online.simulation.raw import RawEvent
 
 ROOT = Path(__file__).parents[3]
-FOLDER = Path(os.environ.get("CRM_DATA_FOLDER") or ROOT.parent / "shared" / "data")
+FOLDER = Path(os.environ.get("TEST_DATA_FOLDER") or ROOT.parent / "shared" / "data")
 RETAIL = FOLDER / "online_retail" / "online_retail.csv.gz"
 REES46 = FOLDER / "rees46_sample" / "rees46_2019-10-01_0000-0250.csv.gz"
 CLICKS = FOLDER / "yoochoose_100k" / "clicks_by_time.tsv.gz"
@@ -24,7 +24,7 @@ CLICKS = FOLDER / "yoochoose_100k" / "clicks_by_time.tsv.gz"
 
 def opened(path: Path, name: str) -> Dataset:
     if not path.is_file():
-        pytest.skip(f"{path.name} is not there: set CRM_DATA_FOLDER to the folder of public data")
+        pytest.skip(f"{path.name} is not there: set TEST_DATA_FOLDER to the folder of public data")
     return open_dataset(path, name)
 
 

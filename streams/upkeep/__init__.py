@@ -1,0 +1,1 @@
+"""What an operator does to a job that stands still: adopt, reset, back up, restore."""

@@ -1,0 +1,47 @@
+"""Settings that are well-formed and of no use all the same: found before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from crm_online.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from crm_online.settings import Settings
+
+__all__ = ["check_usable"]
+
+_FILES: Final = ("kafka_ca_file", "kafka_certificate_file", "kafka_key_file", "redis_ca_file")
+_MODELS: Final = frozenset({"churn_model", "value_model", "cluster_model"})
+
+
+def check_usable(settings: Settings, given: Mapping[str, str]) -> None:
+    """Refuse files that are not there, logins that lack a half, models that cannot be built.
+
+    Parameters
+    ----------
+    settings
+        Of the whole program.
+    given
+        What messages call each setting that was given; the others have their defaults.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming the setting.
+    """
+    for name in _FILES:
+        path = getattr(settings, name)
+        if path is not None and not path.is_file():
+            raise ConfigurationError(
+                f"{given[name]}: there is no file {path}; correct or remove it"
+            )
+    if settings.kafka_security_protocol != "PLAINTEXT":
+        from streams.connection import client_options  # noqa: PLC0415 - half a second
+
+        client_options(settings)
+    if not _MODELS.isdisjoint(given):
+        from crm_online.models.active import new_models  # noqa: PLC0415 - a second
+
+        new_models(settings)

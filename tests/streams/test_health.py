@@ -1,0 +1,112 @@
+"""The health endpoints: what they say of each state, and that a worker serves them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+import pytest_asyncio
+
+from crm_online.errors import ConfigurationError
+from streams.embedded import RealKafka, Valkey
+from streams.embedded.server import free_ports
+from streams.health import Health, RoleHealth
+from tests.streams.job import job_settings, until, working
+
+pytestmark = pytest.mark.asyncio
+
+
+class Role:
+    """Says what the test wants it to."""
+
+    def __init__(self) -> None:
+        self.now = RoleHealth("running", 4, 17)
+
+    def health(self) -> RoleHealth:
+        return self.now
+
+
+async def ask(port: int, question: str) -> tuple[int, Any]:
+    def get() -> tuple[int, Any]:
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/health/{question}", timeout=10) as answer:
+                return answer.status, json.load(answer)
+        except HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+
+    return await asyncio.to_thread(get)
+
+
+@pytest_asyncio.fixture
+async def served() -> AsyncIterator[tuple[int, Role, Role]]:
+    (port,) = free_ports(1)
+    score, cache = Role(), Role()
+    health = Health({"score": score, "cache": cache}, "127.0.0.1", port)
+    await health.start()
+    yield port, score, cache
+    await health.stop()
+
+
+@pytest.mark.parametrize(
+    ("state", "live", "ready"),
+    [
+        ("starting", 200, 503),
+        ("joining", 200, 503),
+        ("restoring", 200, 503),
+        ("running", 200, 200),
+        ("standby", 200, 200),
+        ("waiting", 200, 503),
+        ("lost", 200, 503),
+        ("stalled", 503, 503),
+    ],
+)
+async def test_each_state_says_whether_to_restart_and_whether_it_works(
+    served: tuple[int, Role, Role], state: str, live: int, ready: int
+) -> None:
+    port, _, cache = served
+    cache.now = RoleHealth(state, waits_for="the cache")
+    assert (await ask(port, "live"))[0] == live
+    status, said = await ask(port, "ready")
+    assert status == ready
+    assert said["ready"] == (ready == 200)
+    assert said["roles"]["cache"]["state"] == state
+    assert said["roles"]["cache"]["waits_for"] == "the cache"
+    assert said["roles"]["score"]["lag"] == 17
+
+
+async def test_a_taken_port_names_the_setting(served: tuple[int, Role, Role]) -> None:
+    with pytest.raises(ConfigurationError, match="CRM_WEB_PORT"):
+        await Health({}, "127.0.0.1", served[0]).start()
+
+
+async def test_port_0_serves_nothing() -> None:
+    health = Health({}, "256.0.0.1", 0)
+    await health.start()
+    await health.stop()
+
+
+@pytest.mark.real
+async def test_a_worker_is_ready_once_it_has_its_partitions_and_waits_for_a_cache_alive(
+    app: str, real_kafka: RealKafka, own_valkey: Valkey
+) -> None:
+    (port,) = free_ports(1)
+    settings = job_settings(app, real_kafka, own_valkey, web_port=port)
+    async with working(settings) as worker:
+
+        async def ready() -> bool:
+            return (await ask(port, "ready"))[0] == 200
+
+        await until(ready)
+        _, said = await ask(port, "ready")
+        states = {name: role["state"] for name, role in said["roles"].items()}
+        assert states == dict.fromkeys(("score", "learn", "cache"), "running")
+        assert said["roles"]["score"]["partitions"] == settings.partitions
+        worker.apps["cache"].role.waits_for = "the cache"
+        assert (await ask(port, "live"))[0] == 200
+        assert not await ready()
