@@ -9,31 +9,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from crm_online import events
 from crm_online.errors import EventRejected
 from crm_online.log import Message, Record
 
 __all__ = ["MAX_BYTES", "REASONS", "dead_letter"]
 
 MAX_BYTES: Final = 512 * 1024
+# Of customers' events, of keys, and of internal records.
 REASONS: Final = frozenset(
-    {
-        "control-characters",
-        "empty",
-        "id-too-long",
-        "malformed-internal-record",
-        "malformed-json",
-        "missing-event",
-        "missing-id",
-        "not-utf8",
-        "number-out-of-range",
-        "reserved-key",
-        "time-before-2000",
-        "time-in-future",
-        "too-deep",
-        "too-large",
-        "unsigned-internal-record",
-        "wrong-type",
-    }
+    {*events.REASONS, "reserved-key", "malformed-internal-record", "unsigned-internal-record"}
 )
 
 

@@ -7,7 +7,6 @@ from typing import Final
 import msgspec
 
 from crm_online.envelope import (
-    MAX_DEPTH,
     Alias,
     Common,
     Envelope,
@@ -19,50 +18,10 @@ from crm_online.envelope import (
     decode_envelope,
 )
 from crm_online.errors import EventRejected
-from crm_online.items import (
-    MAX_AMOUNT,
-    MAX_ID_LENGTH,
-    MAX_QUANTITY,
-    Item,
-    identifier,
-    order_value,
-    read_items,
-)
-from crm_online.kinds import (
-    ACTIVITY,
-    CANCELLED,
-    INTERACTION,
-    KIND,
-    KINDS,
-    ORDER,
-    OTHER,
-    REFUND,
-    SUBSCRIPTION_CANCELLED,
-    TRACK_KIND,
-    VIEWED,
-)
+from crm_online.items import Item, identifier, order_value, read_items
+from crm_online.kinds import KIND, OTHER, TRACK_KIND
 
-__all__ = [
-    "ACTIVITY",
-    "CANCELLED",
-    "INTERACTION",
-    "KIND",
-    "KINDS",
-    "MAX_AMOUNT",
-    "MAX_DEPTH",
-    "MAX_ID_LENGTH",
-    "MAX_QUANTITY",
-    "ORDER",
-    "OTHER",
-    "REASONS",
-    "REFUND",
-    "SUBSCRIPTION_CANCELLED",
-    "TRACK_KIND",
-    "VIEWED",
-    "CustomerEvent",
-    "Item",
-    "parse_event",
-]
+__all__ = ["REASONS", "CustomerEvent", "parse_event"]
 
 REASONS: Final = (
     "empty",
@@ -102,7 +61,7 @@ class CustomerEvent(msgspec.Struct, frozen=True, gc=False):
     at
         Event time, seconds since 1970.
     kind
-        Index into `KINDS`.
+        Index into `crm_online.kinds.KINDS`.
     event
         The name as sent; the type for events that are not ``track``.
     items
@@ -162,7 +121,7 @@ def parse_event(
     --------
     >>> raw = b'{"type":"track","event":"Product Viewed","userId":7,"properties":{"sku":"a"}}'
     >>> event = parse_event(raw, 1.7e9, 32768, 300.0)
-    >>> event.customer, KINDS[event.kind], event.items[0].product_id
+    >>> event.customer, event.event, event.items[0].product_id
     ('7', 'Product Viewed', 'a')
     """
     envelope = decode_envelope(raw, max_bytes)

@@ -6,7 +6,6 @@ from typing import Final
 
 __all__ = [
     "ACTIVITY",
-    "CANCELLED",
     "INTERACTION",
     "KIND",
     "KINDS",
@@ -16,7 +15,6 @@ __all__ = [
     "SUBSCRIPTION_CANCELLED",
     "TRACK_KIND",
     "TYPES",
-    "VIEWED",
 ]
 
 TYPES: Final = ("page", "screen", "identify", "alias", "group")
@@ -55,10 +53,8 @@ KIND["Completed Order"] = KIND["Order Completed"]
 TRACK_KIND: Final = {name: n for name, n in KIND.items() if name not in {"other", *TYPES}}
 
 OTHER: Final = KIND["other"]
-VIEWED: Final = KIND["Product Viewed"]
 ORDER: Final = KIND["Order Completed"]
 REFUND: Final = KIND["Order Refunded"]
-CANCELLED: Final = KIND["Order Cancelled"]
 SUBSCRIPTION_CANCELLED: Final = KIND["Subscription Cancelled"]
 
 _DONE_TO_CUSTOMERS = {

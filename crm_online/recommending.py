@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from crm_online.customers.state import CustomerState
-from crm_online.models.next_item.ranker import Candidate, Query
+from crm_online.models.next_item.queries import Candidate, Query
 from crm_online.replica import Replica
 from crm_online.scores import ItemReason, RecommendedItem
 from crm_online.settings import Settings

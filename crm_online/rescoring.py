@@ -52,7 +52,8 @@ def rescoring(held: Partition, noun: str, records: Sequence[Record]) -> Slice:
         customer, place = record.key.decode(), place_of_output(record)
         state = held.store.load(customer)
         if state is None:
-            _remove(batch, customer, place)
+            if record.value is not None:
+                _remove(batch, customer, place)
             continue
         written = state.scored_as_of if noun == "scores" else state.offered_as_of
         if place < (state.epoch, written):

@@ -15,6 +15,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from crm_online.kinds import KIND
+
 __all__ = ["CHURN_MODEL", "CLUSTER_MODEL", "SETTINGS_FILE", "VALUE_MODEL", "ModelSpec", "Settings"]
 
 SETTINGS_FILE = "CRM_SETTINGS_FILE"
@@ -35,7 +37,7 @@ CHURN_MODEL: ModelSpec = {
         },
     ]
 }
-VALUE_MODEL: ModelSpec = {"class": "crm_online.models.value.ExpectedSpend"}
+VALUE_MODEL: ModelSpec = {"class": "crm_online.models.spend.ExpectedSpend"}
 CLUSTER_MODEL: ModelSpec = {
     "pipeline": [
         {"class": "river.preprocessing.StandardScaler"},
@@ -63,7 +65,11 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="CRM_", frozen=True, extra="forbid", env_ignore_empty=True
+        env_prefix="CRM_",
+        frozen=True,
+        extra="forbid",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,  # it may hold a password
     )
 
     # Where things are
@@ -190,6 +196,17 @@ class Settings(BaseSettings):
     def _code(cls, value: str) -> str:
         if not re.fullmatch("[A-Z]{3}", value):
             raise ValueError("write the three capitals of ISO 4217, such as EUR")
+        return value
+
+    @field_validator("activity_kinds")
+    @classmethod
+    def _known_kinds(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        unknown = [name for name in value or () if name not in KIND]
+        if unknown:
+            raise ValueError(
+                f"no such event of the Segment spec: {', '.join(unknown)}; names of your own count "
+                "together as 'other'"
+            )
         return value
 
     @model_validator(mode="after")

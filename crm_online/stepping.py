@@ -13,16 +13,9 @@ from crm_online.customers.dedupe import is_duplicate
 from crm_online.customers.partition import Partition
 from crm_online.customers.state import DAY, CustomerState, Rules, apply_event
 from crm_online.errors import EventRejected
-from crm_online.events import (
-    ACTIVITY,
-    INTERACTION,
-    KIND,
-    KINDS,
-    ORDER,
-    CustomerEvent,
-    parse_event,
-)
+from crm_online.events import CustomerEvent, parse_event
 from crm_online.internal import INTERNAL_TYPES, read_tick
+from crm_online.kinds import ACTIVITY, INTERACTION, KIND, KINDS, ORDER
 from crm_online.labels import Schedule, fire, next_due, wake
 from crm_online.log import Record
 from crm_online.scores import Interaction, Source
@@ -43,9 +36,8 @@ class Stepper:
 
     def __init__(self, settings: Settings) -> None:
         kinds = settings.activity_kinds
-        activity = ACTIVITY if kinds is None else frozenset(KIND.get(k, 0) for k in kinds)
         self._rules: Final = Rules(
-            activity,
+            ACTIVITY if kinds is None else frozenset(KIND[name] for name in kinds),
             settings.churn_on == "order",
             settings.session_gap_minutes * 60.0,
             settings.currency,
@@ -162,10 +154,8 @@ class Stepper:
         state.move_to(place)
         progress.late += behind > 0.0
         if is_duplicate(state.recent_ids, read.message_id, max(read.at, state.last_seen)):
-            state.duplicates += 1
             progress.duplicates += 1
         elif behind > self._lateness:
-            state.too_late += 1
             progress.too_late += 1
         else:
             self._apply_event(batch, record, read, state)

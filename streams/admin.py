@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+
+# Where they are defined: what confluent_kafka.admin imports, mypy takes for private to it.
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._listoffsets import OffsetSpec
@@ -17,6 +19,7 @@ from crm_online.errors import BrokerUnavailable, ConfigurationError
 from crm_online.log import Origin
 from crm_online.settings import Settings
 from streams.connection import admin_options
+from streams.patience import trying
 
 if TYPE_CHECKING:
     from streams.topics import TopicPlan
@@ -165,7 +168,8 @@ class Admin:
 
     def _ask(self, question: Callable[[], Any]) -> Any:
         try:
-            return question()
+            with trying(f"Kafka at {self._kafka}"):
+                return question()
         except KafkaException as error:
             raise self._explain(error.args[0], "Kafka does not answer") from error
 

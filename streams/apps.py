@@ -98,8 +98,8 @@ class RoleApp(BatchApp):
         probe = Probe(self._settings)
         try:
             while True:
+                await self._look(probe)  # at once: what is not there by then is not missed later
                 await asyncio.sleep(min(self._settings.stall_seconds / LOOKS, LONGEST_LOOK_SECONDS))
-                await self._look(probe)
         except Exception as error:  # noqa: BLE001 - a stall, or a bug: never a silent end
             self._stalled = True
             self.stop_process(error)

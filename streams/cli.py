@@ -74,12 +74,14 @@ def worker(
     Runs until SIGTERM or Ctrl-C, and then ends in order with 0.
     """
     settings = options.settings_of(settings_file, set_, kafka=kafka, redis=redis, app=prefix)
-    from streams.logs import configure_logs, warn_of_default_key
-    from streams.worker import parse_roles, run
+    names = options.parse_roles(roles)
+    from streams.logs import configure_logs, log_loading, warn_of_default_key
 
-    names = parse_roles(roles)
     configure_logs()
     warn_of_default_key(settings)
+    log_loading(settings, names)
+    from streams.worker import run
+
     run(settings, names)
 
 

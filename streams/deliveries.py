@@ -60,7 +60,7 @@ class Deliveries:
             await asyncio.wait(pending)
 
     def foreign(self, place: Place, start: int, end: int) -> list[tuple[int, int]]:
-        """Return the ranges from `start` up to `end` that others wrote, and forget what is below.
+        """Return the ranges from `start` up to `end` that others wrote.
 
         Parameters
         ----------
@@ -78,5 +78,8 @@ class Deliveries:
             at = max(at, behind)
         if at < end:
             found.append((at, end))
-        self._ours[place] = [each for each in self._ours.get(place, ()) if each[1] > end]
         return found
+
+    def pass_over(self, place: Place, end: int) -> None:
+        """Forget what is below an offset."""
+        self._ours[place] = [each for each in self._ours.get(place, ()) if each[1] > end]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Final
 
 import structlog
 
 from crm_online.errors import CrmOnlineError
+from streams.exits import EXIT_FAILED
 
-__all__ = ["EXIT_FAILED", "end_process"]
+__all__ = ["end_process"]
 
-EXIT_FAILED: Final = 1
 _log = structlog.get_logger(__name__)
 
 

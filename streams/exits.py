@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import Any, Final
@@ -63,6 +64,9 @@ class Commands(TyperGroup):
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         """Run the command that the context asks for."""
         self._traceback = bool(ctx.params.get("traceback"))
+        if not self._traceback:
+            # What libraries log goes to the worker's log; a command says one sentence.
+            logging.getLogger().addHandler(logging.NullHandler())
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from crm_online.errors import BrokerUnavailable
 from crm_online.internal import PROGRESS_KEY
 from crm_online.log import Header, Message, Record
 from crm_online.settings import Settings
@@ -65,10 +66,17 @@ class Guard:
         self._correct = correct
         self._until: dict[int, float] = {}
         self._read: dict[TopicPartition, int] = {}
+        self._left: dict[TopicPartition, dict[Any, Record]] = {}
+        self._watches = 0
         self._gained = asyncio.Event()
 
-    def watch(self, partitions: Collection[int], read: Mapping[Place, int]) -> None:
-        """Follow partitions for ``max_pause_seconds``.
+    async def watch(
+        self, partitions: Collection[int], read: Mapping[Place, int], correct: Correct
+    ) -> None:
+        """Follow partitions just gained for ``max_pause_seconds``.
+
+        What came since the owner before us looked is seen to at once, while nothing of ours stands
+        behind it.
 
         Parameters
         ----------
@@ -77,13 +85,36 @@ class Guard:
         read
             Topic and partition to the offset up to which all is as it should be; others are
             followed from where they end now.
+        correct
+            As the parameter of the same name of this class, for these first records.
+
+        Raises
+        ------
+        BrokerUnavailable
+            Where Kafka does not answer.
         """
-        until = time.monotonic() + self._settings.max_pause_seconds
-        for partition in partitions:
-            self._until[partition] = until
-            for topic in self._nouns:
-                self._read.pop(TopicPartition(topic, partition), None)
-        self._read |= {TopicPartition(*place): end for place, end in read.items()}
+        places = [TopicPartition(topic, p) for topic in self._nouns for p in partitions]
+        if not places:
+            return
+        consumer = AIOKafkaConsumer(**consumer_options(self._settings))
+        try:
+            await consumer.start()
+            ends = await consumer.end_offsets(places)
+            for place, end in ends.items():
+                records = await self._fetch(consumer, place, read.get(place, end), end)
+                if records:
+                    await correct(self._nouns[place.topic], place.partition, [*records.values()])
+        except KafkaError as error:
+            raise BrokerUnavailable(
+                f"Kafka at {self._settings.kafka} does not say what others wrote ({error!r}): "
+                "check CRM_KAFKA"
+            ) from error
+        finally:
+            await consumer.stop()
+        self._until |= dict.fromkeys(
+            partitions, time.monotonic() + self._settings.max_pause_seconds
+        )
+        self._read |= ends
         self._list()
         self._gained.set()
 
@@ -122,7 +153,9 @@ class Guard:
                 await consumer.stop()
 
     def _list(self) -> None:
+        self._watches += 1
         self._read = {tp: at for tp, at in self._read.items() if tp.partition in self._until}
+        self._left = {tp: left for tp, left in self._left.items() if tp in self._read}
         self._deliveries.watch(self._places())
 
     def _places(self) -> list[TopicPartition]:
@@ -139,27 +172,39 @@ class Guard:
 
     async def _look(self, consumer: Any) -> None:
         now = time.monotonic()
-        self.leave([p for p, until in self._until.items() if until <= now])
+        over = [p for p, until in self._until.items() if until <= now]
+        if over:
+            self.leave(over)
         if not self._until:
             return
+        watches = self._watches
         ends = await consumer.end_offsets(self._places())
         await self._deliveries.settle()
         for place, end in ends.items():
             start = self._read.setdefault(place, end)
-            records: dict[Any, Record] = {}
             for ranged in self._deliveries.foreign(place, start, end):
-                records |= await self._fetch(consumer, place, *ranged)
-            done = not records or await self._correct(
-                self._nouns[place.topic], place.partition, list(records.values())
-            )
-            if done and place.partition in self._until:
-                self._read[place] = end
+                found = await self._fetch(consumer, place, *ranged)
+                self._left.setdefault(place, {}).update(found)
+            if watches != self._watches:
+                return  # what was ours is another's, or the other way round
+            self._read[place] = end
+            self._deliveries.pass_over(place, end)
+            await self._see_to(place)
+
+    async def _see_to(self, place: TopicPartition) -> None:
+        left = self._left.pop(place, None)
+        if left and not await self._correct(
+            self._nouns[place.topic], place.partition, [*left.values()]
+        ):
+            self._left.setdefault(place, left)
 
     async def _fetch(
         self, consumer: Any, place: TopicPartition, start: int, end: int
     ) -> dict[Any, Record]:
         """Read a range; returns the last record of each key."""
         found: dict[Any, Record] = {}
+        if start >= end:
+            return found
         consumer.assign([place])
         consumer.seek(place, start)
         try:

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -17,7 +17,7 @@ from streams.configuration import signs_by_default
 if TYPE_CHECKING:
     from crm_online.settings import Settings
 
-__all__ = ["Sparing", "configure_logs", "warn_of_default_key"]
+__all__ = ["Sparing", "configure_logs", "log_loading", "warn_of_default_key"]
 
 SPARING_SECONDS: Final = 10.0
 MOST_KINDS: Final = 1000
@@ -111,6 +111,13 @@ def _last_processors() -> list[Processor]:
     if sys.stderr.isatty():
         return [structlog.dev.ConsoleRenderer(colors="NO_COLOR" not in os.environ)]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+
+
+def log_loading(settings: Settings, roles: Sequence[str]) -> None:
+    """Log a first line before what takes seconds to import, and where it will connect to."""
+    structlog.get_logger(__name__).info(
+        "loading", roles=list(roles), kafka=settings.kafka, app=settings.app
+    )
 
 
 def warn_of_default_key(settings: Settings) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from crm_online.settings import Settings
 
 from crm_online import __version__
+from crm_online.errors import ConfigurationError
 
 __all__ = [
+    "ROLES",
     "Amount",
     "At",
     "Crowd",
@@ -41,8 +43,12 @@ __all__ = [
     "Speed",
     "Traceback",
     "Version",
+    "flags_of",
+    "parse_roles",
+    "settings_of",
 ]
 
+ROLES: Final = ("score", "learn", "cache")  # as of `streams.apps`, which takes seconds to import
 _SETTINGS = "Settings"
 _COLUMNS = "Columns of --format csv"
 
@@ -161,6 +167,28 @@ SettingsFile = Annotated[
     Path | None,
     _setting("--settings", metavar="FILE", text="TOML file of settings (CRM_SETTINGS_FILE)."),
 ]
+
+
+def parse_roles(text: str) -> list[str]:
+    """Read a list of roles, or ``all``.
+
+    Raises
+    ------
+    ConfigurationError
+        Where there is no such role.
+
+    Examples
+    --------
+    >>> parse_roles("score,learn"), parse_roles("all")
+    (['score', 'learn'], ['score', 'learn', 'cache'])
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if names == ["all"]:
+        return list(ROLES)
+    unknown = [name for name in names if name not in ROLES]
+    if unknown or not names:
+        raise ConfigurationError(f"--roles takes all, or some of {','.join(ROLES)}")
+    return names
 
 
 def settings_of(file: Path | None, pairs: list[str] | None, **flags: Any) -> Settings:

@@ -208,7 +208,8 @@ class Processor:
         for partition, messages in restored.overtaken.items():
             if messages:
                 await self._finisher.add(partition, Effects(snapshots=messages), [])
-        self.guard.watch(partitions, restored.read)
+        self._newest |= dict.fromkeys(partitions, int(time.time() * 1000))  # idle since now
+        await self.guard.watch(partitions, restored.read, self._put_right)
         if self._after_restore is not None:
             await self._after_restore(partitions)
 
@@ -220,14 +221,17 @@ class Processor:
         async with self._applying:
             if partition not in self.owned:
                 return partition not in self._owned
-            effects = self._machine.correct(partition, noun, foreign)
-            corrected = [*effects.outputs.values(), effects.snapshots]
-            if any(corrected):
-                self.figures.corrected += sum(map(len, corrected))
-                with suppress(LeaseLost):
-                    outputs = await self._send(partition, effects)
-                    await self._finisher.add(partition, effects, outputs)
+            with suppress(LeaseLost):
+                await self._put_right(noun, partition, foreign)
             return True
+
+    async def _put_right(self, noun: str, partition: int, foreign: Sequence[Record]) -> bool:
+        effects = self._machine.correct(partition, noun, foreign)
+        corrected = [*effects.outputs.values(), effects.snapshots]
+        if any(corrected):
+            self.figures.corrected += sum(map(len, corrected))
+            await self._finisher.add(partition, effects, await self._send(partition, effects))
+        return True
 
     def _abandon(self) -> None:
         self._taking = False

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import uvloop
 
-from crm_online.errors import BrokerUnavailable, ConfigurationError
-from streams.apps import ROLES, RoleApp, make_app
+from crm_online.errors import BrokerUnavailable
+from streams.apps import RoleApp, make_app
 from streams.ending import end_process
 from streams.health import Health
 from streams.logs import configure_logs
@@ -23,36 +23,14 @@ from streams.topics import check_policies, create_missing
 if TYPE_CHECKING:
     from crm_online.settings import Settings
 
-__all__ = ["Worker", "parse_roles", "run"]
+__all__ = ["Worker", "run"]
 
 STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 _log = structlog.get_logger(__name__)
 
 
-def parse_roles(text: str) -> list[str]:
-    """Read a list of roles, or ``all``.
-
-    Raises
-    ------
-    ConfigurationError
-        Where there is no such role.
-
-    Examples
-    --------
-    >>> parse_roles("score,learn"), parse_roles("all")
-    (['score', 'learn'], ['score', 'learn', 'cache'])
-    """
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if names == ["all"]:
-        return list(ROLES)
-    unknown = [name for name in names if name not in ROLES]
-    if unknown or not names:
-        raise ConfigurationError(f"--roles takes all, or some of {','.join(ROLES)}")
-    return names
-
-
 class Worker:
-    """Runs roles until `stop` is called or one of them fails.
+    """Runs roles, from `running` on, until one of them fails.
 
     Parameters
     ----------

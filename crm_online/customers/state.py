@@ -8,13 +8,8 @@ from typing import Final
 import msgspec
 
 from crm_online.customers.dedupe import remember
-from crm_online.events import (
-    INTERACTION,
-    ORDER,
-    REFUND,
-    SUBSCRIPTION_CANCELLED,
-    CustomerEvent,
-)
+from crm_online.events import CustomerEvent
+from crm_online.kinds import INTERACTION, ORDER, REFUND, SUBSCRIPTION_CANCELLED
 
 __all__ = ["BOUGHT", "DAY", "TOUCHED", "CustomerState", "Prediction", "Rules", "apply_event"]
 
@@ -75,8 +70,7 @@ class CustomerState(msgspec.Struct, array_like=True, gc=False):
     last_gap: float = 0.0
     gap_mean: float = 0.0
     gap_m2: float = 0.0
-    activity_7: float = 0.0  # decayed counts and sums, as of last_seen
-    activity_30: float = 0.0
+    activity_30: float = 0.0  # decayed counts and sums, as of last_seen
     activity_90: float = 0.0
     spend_90: float = 0.0
     orders: int = 0
@@ -84,7 +78,6 @@ class CustomerState(msgspec.Struct, array_like=True, gc=False):
     spend: int = 0
     last_total: int = 0
     basket: int = 0
-    refund_count: int = 0
     refunds: int = 0
     session: int = 0
     session_items: int = 0  # how many of `items` belong to the open session
@@ -94,12 +87,6 @@ class CustomerState(msgspec.Struct, array_like=True, gc=False):
     offered: tuple[str, ...] = ()
     offered_session: int = 0
     offered_model: int = -1
-    offered_offset: int = -1  # of version 0.1.0; holds the place of those behind it
-    late: int = 0
-    too_late: int = 0
-    duplicates: int = 0
-    foreign_currency: int = 0
-    counts: dict[int, int] = msgspec.field(default_factory=dict)
     recent_ids: bytes = b""
     predictions: list[Prediction] = msgspec.field(default_factory=list)
     offered_as_of: float = -1.0  # of the last list that was published
@@ -129,9 +116,8 @@ class Rules(msgspec.Struct, frozen=True):
 def apply_event(state: CustomerState, event: CustomerEvent, rules: Rules) -> None:
     """Change a customer's state by one event that was not seen before.
 
-    An event behind the customer's last one is counted late. What commutes (counts, sums,
-    decayed sums, firsts and lasts) is applied all the same; what depends on order (gaps,
-    sessions) is not.
+    Of an event behind the customer's last one, what commutes (counts, sums, decayed sums, firsts
+    and lasts) is applied all the same; what depends on order (gaps, sessions) is not.
 
     Parameters
     ----------
@@ -146,7 +132,6 @@ def apply_event(state: CustomerState, event: CustomerEvent, rules: Rules) -> Non
         state.first_seen = state.last_seen = event.at
     days = (event.at - state.last_seen) / DAY
     _move_clock(state, event.at, days)
-    state.counts[event.kind] = state.counts.get(event.kind, 0) + 1
     if event.message_id:
         state.recent_ids = remember(state.recent_ids, event.message_id, state.last_seen)
     if event.kind in rules.activity:
@@ -163,7 +148,6 @@ def apply_event(state: CustomerState, event: CustomerEvent, rules: Rules) -> Non
 
 def _move_clock(state: CustomerState, at: float, days: float) -> None:
     if days < 0.0:
-        state.late += 1
         state.first_seen = min(state.first_seen, at)
     elif days:
         _decay(state, days)
@@ -177,7 +161,6 @@ def _fix_labels(state: CustomerState, at: float) -> None:
 
 
 def _decay(state: CustomerState, days: float) -> None:
-    state.activity_7 *= exp(-days / 7.0)
     state.activity_30 *= exp(-days / 30.0)
     month3 = exp(-days / 90.0)
     state.activity_90 *= month3
@@ -186,7 +169,6 @@ def _decay(state: CustomerState, days: float) -> None:
 
 def _apply_activity(state: CustomerState, event: CustomerEvent, rules: Rules, days: float) -> None:
     late = min(days, 0.0)
-    state.activity_7 += exp(late / 7.0)
     state.activity_30 += exp(late / 30.0)
     state.activity_90 += exp(late / 90.0)
     if not rules.churn_on_orders and event.at - state.last_activity > rules.session_gap:
@@ -212,26 +194,25 @@ def _apply_order(state: CustomerState, event: CustomerEvent, rules: Rules, days:
     if rules.churn_on_orders and days >= 0.0:
         _apply_occasion(state, event.at)
     state.orders += 1
-    state.last_order = max(state.last_order, event.at)
-    state.basket = len(event.items)
+    newest = event.at >= state.last_order
+    if newest:
+        state.last_order = event.at
+        state.basket = len(event.items)
     state.bought = _newest(state.bought, tuple([i.product_id for i in event.items]), BOUGHT)
     if event.currency and event.currency != rules.currency:
-        state.foreign_currency += 1
         return
     state.spend = min(state.spend + event.revenue, LARGEST)
     state.spend_90 += event.revenue * exp(min(days, 0.0) / 90.0)
-    state.last_total = event.revenue
+    if newest:
+        state.last_total = event.revenue
     for prediction in state.predictions:  # bought before the opening, seen only now
         if event.at <= prediction.opened:
             prediction.spend += event.revenue
 
 
 def _apply_refund(state: CustomerState, event: CustomerEvent, rules: Rules) -> None:
-    state.refund_count += 1
-    if event.currency and event.currency != rules.currency:
-        state.foreign_currency += 1
-        return
-    state.refunds = min(state.refunds + event.revenue, LARGEST)
+    if not event.currency or event.currency == rules.currency:
+        state.refunds = min(state.refunds + event.revenue, LARGEST)
 
 
 def _apply_touch(state: CustomerState, event: CustomerEvent, rules: Rules) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,18 +13,10 @@ from river import base
 from crm_online.models.classifiers import FrozenClassifier, freeze_classifier
 from crm_online.models.frozen import require_finite
 
-__all__ = [
-    "ChurnModel",
-    "ChurnScores",
-    "FrozenChurn",
-    "FrozenClassifier",
-    "freeze_classifier",
-]
+__all__ = ["ChurnModel", "ChurnScores", "FrozenChurn"]
 
 Rows = NDArray[np.float64]
 Columns = NDArray[np.intp]
-
-MIN_OUTCOMES: Final = 50
 
 
 class ChurnScores(NamedTuple):
@@ -115,7 +107,7 @@ class ChurnModel:
     """
 
     def __init__(
-        self, estimator: base.Classifier, features: Sequence[str], min_outcomes: int = MIN_OUTCOMES
+        self, estimator: base.Classifier, features: Sequence[str], min_outcomes: int
     ) -> None:
         self.estimator: Any = estimator
         self.features = tuple(features)
@@ -158,13 +150,6 @@ class ChurnModel:
         self.churned += churned
         self.active += not churned
         self._average(features, self.churned + self.active)
-
-    def predict_one(self, features: Mapping[str, float]) -> float | None:
-        """Return what would be published now, to compare models before they learn a label."""
-        if not self.calibrated():
-            return self.base_rate
-        answers = self.estimator.predict_proba_one(dict(features))
-        return float(answers.get(True, 0.0)) if answers else self.base_rate
 
     def freeze(
         self, features: Sequence[str] | None = None, min_outcomes: int | None = None

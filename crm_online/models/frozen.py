@@ -9,13 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd  # type: ignore[import-untyped, unused-ignore]
 from numpy.typing import NDArray
 from river import base, compose, linear_model, optim, preprocessing
-
-try:
-    import pandas as pd  # type: ignore[import-untyped, unused-ignore]
-except ImportError:  # River takes batches as data frames only: without pandas, rows go one by one.
-    pd = None
 
 __all__ = [
     "FrozenLinear",
@@ -238,4 +234,4 @@ def freeze_steps(model: base.Estimator, features: Sequence[str]) -> FrozenSteps:
     batches = isinstance(last, base.MiniBatchClassifier) and all(
         isinstance(step, base.MiniBatchTransformer) for step in transformers
     )
-    return FrozenSteps(tuple(features), transformers, last, batches and pd is not None)
+    return FrozenSteps(tuple(features), transformers, last, batches)

@@ -10,17 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from river import base, stats
 
-from crm_online.models.clusters import ClusterModel, FrozenClusters
 from crm_online.models.frozen import frozen_array, require_finite
 
-__all__ = [
-    "RFM_TABLE",
-    "SEGMENTS",
-    "ClusterModel",
-    "FrozenClusters",
-    "FrozenSegments",
-    "RfmSegments",
-]
+__all__ = ["RFM_TABLE", "SEGMENTS", "FrozenSegments", "RfmSegments"]
 
 Rows = NDArray[np.float64]
 Rfm = tuple[float, float, float]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,10 @@ from crm_online.models.frozen import (
 )
 from crm_online.models.spend import ExpectedSpend, FrozenSpend
 
-__all__ = ["ExpectedSpend", "FrozenSpend", "FrozenValue", "ValueModel"]
+__all__ = ["FrozenValue", "ValueModel"]
 
 Rows = NDArray[np.float64]
 Numbers = Mapping[str, float]
-
-MIN_OUTCOMES: Final = 50
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +74,7 @@ class ValueModel:
 
     Examples
     --------
-    >>> model = ValueModel(ExpectedSpend(), ["orders"])
+    >>> model = ValueModel(ExpectedSpend(), ["orders"], min_outcomes=50)
     >>> model.freeze().predict_many(np.array([[1.0]])) is None
     True
     >>> model.learn_one({"orders": 1.0}, 30.0)
@@ -86,7 +84,7 @@ class ValueModel:
     """
 
     def __init__(
-        self, estimator: base.Regressor, features: Sequence[str], min_outcomes: int = MIN_OUTCOMES
+        self, estimator: base.Regressor, features: Sequence[str], min_outcomes: int
     ) -> None:
         self.estimator: Any = estimator
         self.features = tuple(features)
@@ -126,12 +124,6 @@ class ValueModel:
         self._mean.update(spent)
         self.spenders += spent > 0.0
         self.others += spent <= 0.0
-
-    def predict_one(self, features: Numbers) -> float | None:
-        """Return what would be published now, to compare models before they learn a label."""
-        if not self.calibrated():
-            return self.mean
-        return max(float(self.estimator.predict_one(dict(features))), 0.0)
 
     def freeze(
         self, features: Sequence[str] | None = None, min_outcomes: int | None = None

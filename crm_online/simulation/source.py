@@ -19,6 +19,7 @@ __all__ = ["Row", "Source"]
 _GZIP_MAGIC = b"\x1f\x8b"
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _EXAMPLES = 5
+_ASCII_SHARE: Final = 0.7  # of Latin text, at the least
 
 
 class Row(NamedTuple):
@@ -223,10 +224,11 @@ def _place(known: dict[str, int], accepted: tuple[str, ...]) -> int:
 
 def _is_latin_1(names: list[str]) -> bool:
     """Tell whether names that are no UTF-8 make sense as what spreadsheets write."""
-    if not any(map(_undecodable, names)):
+    text = "".join(names)
+    if not _undecodable(text) or sum(map(str.isascii, text)) < _ASCII_SHARE * len(text):
         return False
     try:
-        return "".join(names).encode(errors="surrogateescape").decode("cp1252").isprintable()
+        return text.encode(errors="surrogateescape").decode("cp1252").isprintable()
     except UnicodeDecodeError:
         return False
 

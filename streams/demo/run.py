@@ -24,6 +24,7 @@ from crm_online.simulation.raw import RawEvent
 from crm_online.simulation.replay import Pace, Send, Step, plan_replay
 from crm_online.sinks.redis import CacheReader, connect
 from streams.apps import RoleApp
+from streams.configuration import only
 from streams.demo.board import Board
 from streams.demo.promises import Promise, promises
 from streams.demo.view import line, panels
@@ -70,7 +71,7 @@ def run_demo(*, seconds: float, customers: int, seed: int) -> int:
     console.print("Starting a broker and a Valkey of its own; the first run compiles for a while.")
     population = Population(PopulationSettings(customers=customers, days=DAYS, seed=seed))
     with MockBroker() as broker, Valkey() as cache:
-        settings = Settings(
+        settings = only(  # whatever the environment says of servers that are not ours
             app="demo",
             kafka=broker.address,
             redis=SecretStr(cache.url),

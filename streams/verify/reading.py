@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from crm_online.errors import BrokerUnavailable
 from streams.connection import consumer_options
 from streams.topics import SINGLE_PARTITION
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from crm_online.settings import Settings
 
 __all__ = ["Reader", "places"]
+
+STALL_SECONDS: Final = 60.0
 
 
 def places(settings: Settings, noun: str) -> list[TopicPartition]:
@@ -57,8 +61,16 @@ class Reader:
     async def read(self) -> AsyncIterator[tuple[int, Sequence[Record]]]:
         """Read on to the present end: partitions, each with some records in log order."""
         left = await self._consumer.end_offsets(self._places)
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + STALL_SECONDS
         while left:
             fetched = await self._consumer.getmany(timeout_ms=200)
+            deadline = clock() + STALL_SECONDS if fetched else deadline
+            if clock() > deadline:
+                raise BrokerUnavailable(
+                    f"{self._places[0].topic} was not read for {STALL_SECONDS:.0f} s: check the "
+                    "brokers"
+                )
             for place, records in fetched.items():
                 yield place.partition, records
             for place in list(left):

@@ -56,9 +56,10 @@ def sentences(log: str) -> list[str]:
 
 async def until_stopped(worker: Process, seconds: float = 60.0) -> int:
     """Wait until a worker has ended by itself; returns its exit code."""
-    await until(lambda: worker.process.poll() is not None, seconds)
+    with suppress(AssertionError):
+        await until(lambda: worker.process.poll() is not None, seconds)
     code = worker.process.poll()
-    assert code is not None
+    assert code is not None, worker.log.read_text(errors="replace")[-3000:]
     return code
 
 
@@ -156,7 +157,7 @@ async def until_cached(settings: Settings, tail: Tail) -> None:
     async def same() -> bool:
         for noun in ("scores", "recommendations"):
             last = newest(tail.records[noun])
-            wanted = {customer: value for customer, value in last.items() if value is not None}
+            wanted = {customer: value for customer, value in last.items() if value}
             if await cached(settings, noun, last) != wanted:
                 return False
         return True

@@ -15,7 +15,7 @@ from tests.faults.harness import until_cached
 from tests.lifetimes import STAY_DAYS, lifetimes
 from tests.streams.job import Process, Tail, cached, job_settings, send
 
-TTL_DAYS, CYCLES, WARM, NEWCOMERS = 40, 7, 3, 30
+TTL_DAYS, CYCLES, WARM, NEWCOMERS = 40, 12, 6, 16
 NOUNS = ("state", "scores", "recommendations")
 
 
@@ -47,7 +47,7 @@ async def test_memory_stays_flat_and_who_left_is_gone_from_everywhere(
             await until_cached(settings, tail)
             assert worker.stop() == 0
         await tail.read_all()
-    print(resident)
+    # Batches in hand and the allocator's arenas fill up first, the faster the slower we are.
     assert max(resident[WARM:]) < 1.05 * resident[WARM - 1], resident
     days = TTL_DAYS * CYCLES
     gone = names(0, days - TTL_DAYS - STAY_DAYS - 2)

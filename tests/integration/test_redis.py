@@ -76,6 +76,12 @@ class Cache:
         self.writer = CacheWriter(self.settings, self.client, retries=1)
         self.reader = CacheReader(self.settings, self.client, retries=1)
 
+    async def segment_sizes(self) -> dict[str, int]:
+        """How many members the set of each segment seen so far has."""
+        found = await self.client.smembers(KEYS.segments)
+        names = [name if isinstance(name, str) else name.decode() for name in found]
+        return {name: await self.client.scard(KEYS.segment(name)) for name in names}
+
     async def contents(self) -> dict[str, Any]:
         """Everything that readers can see, sets as sets."""
         found: dict[str, Any] = {}
@@ -320,7 +326,7 @@ def test_segments_page_and_count(address: str) -> None:
             if cursor == 0:
                 break
         assert seen == {f"c-{n}" for n in range(1, 900)}
-        assert await cache.reader.segment_sizes() == {"champions": 899, "lost": 1}
+        assert await cache.segment_sizes() == {"champions": 899, "lost": 1}
 
     on(address, story)
 
@@ -345,7 +351,7 @@ def test_members_whose_scores_are_gone_are_skipped_and_taken_out(address: str) -
         assert [each["customer_id"] for each in await cache.reader.at_risk(2)] == ["c-3", "c-1"]
         page = await cache.reader.segment("champions")
         assert {each["customer_id"] for each in page.customers} == {"c-0", "c-1", "c-3"}
-        assert await cache.reader.segment_sizes() == {"champions": 3}
+        assert await cache.segment_sizes() == {"champions": 3}
         assert await cache.client.zcard(KEYS.at_risk) == 3
 
     on(address, story)
@@ -492,7 +498,7 @@ def test_a_forgotten_script_is_loaded_again(address: str) -> None:
         await cache.writer.write([score(1)])
         await cache.client.script_flush()
         await cache.writer.write([score(2, f"c-{n}") for n in range(700)])
-        assert (await cache.reader.segment_sizes())["champions"] == 700
+        assert (await cache.segment_sizes())["champions"] == 700
 
     on(address, story)
 
@@ -510,7 +516,7 @@ def test_a_cluster_would_take_every_command() -> None:
             await cache.writer.write([score(90, segment="lost"), Message(b"c-3", None)])
             assert await cache.reader.customer("c-1")
             assert len(await cache.reader.at_risk()) == 48
-            assert await cache.reader.segment_sizes() == {"champions": 48, "lost": 1}
+            assert await cache.segment_sizes() == {"champions": 48, "lost": 1}
 
         on(server.connection_url, story)
 
@@ -521,7 +527,8 @@ def test_a_server_that_is_gone_is_a_sink_unavailable() -> None:
 
     async def run() -> None:
         cache = Cache(gone)
-        with pytest.raises(SinkUnavailable, match="CRM_REDIS"):
+        place = gone.removeprefix("redis://").partition("/")[0]
+        with pytest.raises(SinkUnavailable, match=f"{place} did not take.*CRM_REDIS"):
             await cache.writer.write([score(1)])
         with pytest.raises(SinkUnavailable):
             await cache.reader.customer("c-1")
@@ -607,6 +614,16 @@ def test_refused_credentials_name_the_setting(user: str) -> None:
             await cache.client.aclose()
 
         asyncio.run(run())
+
+
+def test_a_database_that_is_not_there_is_told(address: str) -> None:
+    async def run() -> None:
+        cache = Cache(f"{address}/99")
+        with pytest.raises(ConfigurationError, match="CRM_REDIS names a database"):
+            await cache.reader.customer("c-1")
+        await cache.client.aclose()
+
+    asyncio.run(run())
 
 
 def test_errors_tell_nothing_about_customers(address: str) -> None:

@@ -7,7 +7,7 @@ from river import base
 
 from crm_online.errors import ConfigurationError
 from crm_online.models.registry import build
-from crm_online.models.value import ExpectedSpend
+from crm_online.models.spend import ExpectedSpend
 from crm_online.settings import CHURN_MODEL, CLUSTER_MODEL, VALUE_MODEL
 
 STEP = {"class": "river.preprocessing.StandardScaler"}

@@ -33,8 +33,9 @@ from crm_online.models.clusters import ClusterModel
 from crm_online.models.registry import build
 from crm_online.models.segments import RfmSegments
 from crm_online.models.snapshots import SnapshotReader, pack, tombstones
+from crm_online.models.spend import ExpectedSpend
 from crm_online.models.unpickling import load
-from crm_online.models.value import ExpectedSpend, ValueModel
+from crm_online.models.value import ValueModel
 from crm_online.settings import CHURN_MODEL, CLUSTER_MODEL
 from crm_online.signing import sign
 from tests.models.shops import FEATURES, rows_of, shop

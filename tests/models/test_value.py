@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from river import checks, compose, linear_model, preprocessing, tree
 
-from crm_online.models.value import ExpectedSpend, ValueModel
+from crm_online.models.spend import ExpectedSpend
+from crm_online.models.value import ValueModel
 from tests.models.shops import FEATURES, examples, rounding, rows_of, shop, taught_examples
 
 ESTIMATORS: dict[str, Any] = {
@@ -62,7 +63,6 @@ def test_any_regressor_answers_behind_the_same_call(make: Any) -> None:
     river = [max(model.estimator.predict_one(x), 0.0) for x in xs]
     found = model.freeze().predict_many(rows_of(xs))
     np.testing.assert_allclose(found, river, rtol=1e-9, atol=1e-9)  # type: ignore[arg-type]
-    np.testing.assert_allclose([model.predict_one(x) for x in xs], river, rtol=1e-12)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("make", ESTIMATORS.values(), ids=ESTIMATORS)
@@ -93,11 +93,9 @@ def test_the_mean_stands_in_until_enough_customers_spent() -> None:
     (x, _, _), *_ = shop(1)
     rows = rows_of([x, x])
     assert model.freeze().predict_many(rows) is None
-    assert model.predict_one(x) is None
     for spend in (0.0, 30.0, 0.0, 10.0):
         model.learn_one(x, spend)
     assert model.freeze().predict_many(rows).tolist() == [10.0, 10.0]  # type: ignore[union-attr]
-    assert model.predict_one(x) == 10.0
     assert not model.calibrated()
     model.learn_one(x, 5.0)
     assert model.calibrated()
@@ -141,7 +139,7 @@ def test_poison_is_refused_and_leaves_the_model_as_it_was(poison: float) -> None
 
 
 def test_refunds_count_as_no_spend() -> None:
-    model = ValueModel(ExpectedSpend(), FEATURES)
+    model = ValueModel(ExpectedSpend(), FEATURES, 5)
     (x, _, _), *_ = shop(1)
     model.learn_one(x, -40.0)
     assert (model.mean, model.spenders, model.others) == (0.0, 0, 1)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from faust.types import TP
 
 from crm_online.settings import Settings
 from streams.batches import Batch, BatchApp, Generation
 from streams.connection import faust_options
 from streams.embedded import MockBroker, RealKafka
+from streams.transport import Fetched
 from tests.streams.workers import PARTITIONS, counting_settings, fail, write_events
 
 pytestmark = pytest.mark.asyncio
@@ -99,3 +102,45 @@ async def test_a_fetch_that_a_rebalance_overtook_is_fetched_again(settings: Sett
         offsets = [record.offset for batch in mine for record in batch.records]
         assert offsets == list(range(start, 1_000))
         assert all(0 < len(batch.records) <= 300 and batch.end == 1_000 for batch in mine)
+
+
+async def test_what_a_fetch_brings_behind_a_seek_waits_until_the_flow_goes_on(
+    broker: MockBroker | RealKafka, app: str
+) -> None:
+    settings = counting_settings(app, broker.address)
+    batches = BatchApp(app, max_batch=10, stop=fail, **faust_options(settings))
+    batches.batch_topic(settings.topic("events"))
+    consumer: Any = batches.consumer
+    tp = TP(settings.topic("events"), 0)
+    records = [SimpleNamespace(offset=7, timestamp=1_000, timestamp_type=1)]
+
+    async def fetch(_: float) -> tuple[Fetched, None]:
+        return Fetched({tp: records}, consumer._thread.seeks), None
+
+    consumer._wait_next_records = fetch
+    consumer.highwater = lambda _: 8
+    consumer.stop_flow()
+    taking = asyncio.ensure_future(anext(consumer.getmany(1.0)))
+    done, _ = await asyncio.wait([taking], timeout=0.3)
+    assert not done
+    consumer.resume_flow()
+    place, message = await asyncio.wait_for(taking, 5.0)
+    assert place == tp
+    assert [record.offset for record in message.value.records] == [7]
+
+
+async def test_what_was_fetched_before_a_seek_is_dropped(
+    broker: MockBroker | RealKafka, app: str
+) -> None:
+    settings = counting_settings(app, broker.address)
+    batches = BatchApp(app, max_batch=10, stop=fail, **faust_options(settings))
+    batches.batch_topic(settings.topic("events"))
+    consumer: Any = batches.consumer
+    records = [SimpleNamespace(offset=7, timestamp=1_000, timestamp_type=1)]
+
+    async def fetch(_: float) -> tuple[Fetched, None]:
+        return Fetched({TP(settings.topic("events"), 0): records}, consumer._thread.seeks - 1), None
+
+    consumer._wait_next_records = fetch
+    consumer.resume_flow()
+    assert [each async for each in consumer.getmany(1.0)] == []

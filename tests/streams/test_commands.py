@@ -321,6 +321,7 @@ class TestProcess:
         with subprocess.Popen(arguments, stderr=subprocess.PIPE) as process:
             assert process.stderr
             assert b"CRM_SIGNING_KEY is the default" in process.stderr.readline()
+            assert b'"event": "loading"' in process.stderr.readline()
             process.kill()
 
 

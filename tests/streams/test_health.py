@@ -16,7 +16,7 @@ from crm_online.errors import ConfigurationError
 from streams.embedded import RealKafka, Valkey
 from streams.embedded.server import free_ports
 from streams.health import Health, RoleHealth
-from tests.streams.job import job_settings, until, working
+from tests.streams.job import job_settings, population, send, until, working
 
 pytestmark = pytest.mark.asyncio
 
@@ -97,7 +97,7 @@ async def test_a_worker_is_ready_once_it_has_its_partitions_and_waits_for_a_cach
 ) -> None:
     (port,) = free_ports(1)
     settings = job_settings(app, real_kafka, own_valkey, web_port=port)
-    async with working(settings) as worker:
+    async with working(settings):
 
         async def ready() -> bool:
             return (await ask(port, "ready"))[0] == 200
@@ -107,6 +107,15 @@ async def test_a_worker_is_ready_once_it_has_its_partitions_and_waits_for_a_cach
         states = {name: role["state"] for name, role in said["roles"].items()}
         assert states == dict.fromkeys(("score", "learn", "cache"), "running")
         assert said["roles"]["score"]["partitions"] == settings.partitions
-        worker.apps["cache"].role.waits_for = "the cache"
+        own_valkey.kill()
+        await send(population(), settings, None)
+
+        async def waits() -> bool:
+            cache = (await ask(port, "ready"))[1]["roles"]["cache"]
+            return bool(cache["state"] == "waiting" and cache["waits_for"] == "the cache")
+
+        await until(waits)
         assert (await ask(port, "live"))[0] == 200
         assert not await ready()
+        await asyncio.to_thread(own_valkey.start)
+        await until(ready)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any, get_args
 
 import pytest
@@ -19,8 +21,13 @@ from typer.testing import CliRunner, Result
 from crm_online import __version__
 from crm_online.simulation.datasets import FORMATS
 from crm_online.simulation.ordering import ORDERS
+from crm_online.simulation.replay import Step
 from streams import options
+from streams.apps import ROLES
 from streams.cli import app
+from streams.feeding import Fed
+from streams.patience import trying
+from tests.builders import product_viewed
 
 
 def _leaves(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -97,6 +104,7 @@ def test_help_needs_no_heavy_import() -> None:
 def test_choices_are_those_of_the_readers() -> None:
     assert get_args(get_args(options.Format)[0]) == FORMATS
     assert get_args(get_args(get_args(options.Order)[0])[0]) == ORDERS
+    assert tuple(ROLES) == options.ROLES
 
 
 @pytest.fixture
@@ -175,6 +183,48 @@ def test_a_reader_that_goes_away_is_141(arguments: list[str]) -> None:
     done = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, check=False)
     os.close(theirs)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_no_library_speaks_before_the_sentence() -> None:
+    command = [sys.executable, "-m", "streams", "dead-letters", "list", "--kafka", "127.0.0.1:9"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr.startswith(b"crm-online: Kafka at 127.0.0.1:9 does not answer")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_long_wait_says_what_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    told, said = Event(), list[str]()
+
+    def tell(text: str) -> None:
+        said.append(text)
+        told.set()
+
+    monkeypatch.setattr("streams.patience.QUIET_SECONDS", 0.01)
+    monkeypatch.setattr("streams.patience.structlog.is_configured", lambda: False)
+    monkeypatch.setattr("streams.patience.say", tell)
+    with trying("Kafka at nowhere:1"):
+        assert told.wait(30.0)
+    assert said == ["trying Kafka at nowhere:1 …"]
+
+
+@pytest.mark.parametrize(("too_late", "code"), [(0, 0), (1, 0), (2, 1)])
+@pytest.mark.parametrize("command", [["replay", "FILE"], ["simulate", "--customers", "1"]])
+def test_a_feed_says_what_was_too_late(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: list[str], too_late: int, code: int
+) -> None:
+    async def feed(steps: Iterable[Step], *_: object, settle: bool, **__: object) -> Fed:
+        assert settle
+        list(steps)
+        return Fed(2, too_late)
+
+    monkeypatch.setattr("streams.feed_command.feed", feed)
+    file = tmp_path / "events.jsonl"
+    file.write_bytes(product_viewed("mug"))
+    result = run(*[str(file) if each == "FILE" else each for each in command], "--json")
+    assert (result.exit_code, json.loads(result.stdout)["too_late"]) == (code, too_late)
+    said = f"{too_late} of 2 events were more than 7 days behind what crm.events held"
+    assert (said in result.stderr) == bool(too_late)
 
 
 def test_a_table_in_a_pipe_has_no_blanks_at_its_ends() -> None:

@@ -10,21 +10,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from crm_online.envelope import MAX_DEPTH
 from crm_online.errors import EventRejected
-from crm_online.events import (
-    ACTIVITY,
-    KIND,
-    KINDS,
-    MAX_DEPTH,
-    ORDER,
-    OTHER,
-    REASONS,
-    REFUND,
-    VIEWED,
-    CustomerEvent,
-    Item,
-    parse_event,
-)
+from crm_online.events import REASONS, CustomerEvent, parse_event
+from crm_online.items import Item
+from crm_online.kinds import ACTIVITY, KIND, KINDS, ORDER, OTHER, REFUND
 from tests import builders
 from tests.damaged import catalogue, damaged_events
 from tests.strategies import doubtful_events, good_events, to_bytes
@@ -74,7 +64,7 @@ def test_an_order_is_read_whole() -> None:
 def test_a_viewed_product_is_an_item_without_revenue() -> None:
     event = parse(builders.product_viewed("spade"))
     assert (event.kind, event.revenue, event.items) == (
-        VIEWED,
+        KIND["Product Viewed"],
         0,
         (Item("spade", "garden", 1, 1000),),
     )

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from redis.crc import key_slot
 
 from crm_online.errors import ConfigurationError
@@ -71,10 +72,15 @@ def test_connect_takes_tls_and_acl_from_settings(tmp_path: object) -> None:
     assert pool.connection_kwargs["socket_timeout"] > 0
 
 
-@pytest.mark.parametrize("address", ["http://s3cret@x", "redis://ann:s3cret@x:port/0"])
-def test_a_bad_address_is_named_without_its_password(address: str) -> None:
+def test_an_address_of_something_else_is_refused_without_its_password() -> None:
+    with pytest.raises(ValidationError, match="no address of a Redis") as caught:
+        configured(redis="http://s3cret@x")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_bad_address_is_named_without_its_password() -> None:
     with pytest.raises(ConfigurationError, match="CRM_REDIS") as caught:
-        connect(configured(redis=address))
+        connect(configured(redis="redis://ann:s3cret@x:port/0"))
     assert "s3cret" not in str(caught.value)
     assert caught.value.__cause__ is None
 

@@ -150,9 +150,19 @@ def test_a_repeated_message_changes_nothing_but_a_counter() -> None:
     run(once, log_of([first, event("b", 0.5)]))
     run(twice, log_of([first, first, event("b", 0.5)]))
     left, right = states(once)["a"], states(twice)["a"]
-    assert (left.duplicates, right.duplicates) == (0, 1)
-    right.duplicates, right.as_of = 0, left.as_of
+    assert (once.progress.duplicates, twice.progress.duplicates) == (0, 1)
+    right.as_of = left.as_of
     assert left == right
+
+
+def test_an_older_order_is_not_the_last_one() -> None:
+    in_order, late = Partition(0), Partition(0)
+    older, newer = event("a", 1.0, total=5.0), event("a", 2.0, total=20.5)
+    run(in_order, log_of([older, newer]))
+    run(late, log_of([newer, older]))
+    left, right = states(in_order)["a"], states(late)["a"]
+    assert left.last_total == right.last_total == 2050
+    assert (left.last_order, left.spend) == (right.last_order, right.spend)
 
 
 def test_many_timers_at_one_record_go_in_slices_and_lose_nothing() -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from crm_online.models.next_item.engine import Engine
     from crm_online.models.next_item.layout import Float32, PackedQueries
 
-__all__ = ["Candidate", "NextItem", "Query"]
+__all__ = ["NextItem"]
 
 Context = Mapping[str, Any] | None
 PREFERENCE_DEPTH = 1000

@@ -124,16 +124,6 @@ class CacheReader:
             await self._take_out(key, stale, self._is_at_risk)
         return sorted(kept.values(), key=_probability, reverse=True)
 
-    async def segment_sizes(self) -> dict[str, int]:
-        """Return how many customers each segment seen so far has.
-
-        Expired customers count until a page meets them, or for as long as the cache's TTL.
-        """
-        (names,) = await self._link.send([("SMEMBERS", self._keys.segments)])
-        known = sorted(name.decode() for name in names)
-        sizes = await self._link.send([("SCARD", self._keys.segment(name)) for name in known])
-        return dict(zip(known, sizes, strict=True))
-
     def _is_at_risk(self, record: Fields) -> bool:
         return _probability(record) >= self._threshold
 

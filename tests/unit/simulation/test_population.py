@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crm_online.errors import ConfigurationError
-from crm_online.events import INTERACTION, KINDS, ORDER, CustomerEvent, parse_event
+from crm_online.events import CustomerEvent, parse_event
+from crm_online.kinds import INTERACTION, KINDS, ORDER
 from crm_online.simulation.population import Population
 from crm_online.simulation.population_settings import PopulationSettings
 from crm_online.simulation.raw import RawEvent
