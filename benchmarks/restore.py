@@ -1,4 +1,4 @@
-"""How fast a worker reads customers back: a partition's part of a compacted topic, on one core.
+"""How fast a worker reads customers back: all partitions of a compacted topic, on one core.
 
     python benchmarks/restore.py [--customers N] [--repeats N] [--json]
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import resource
@@ -40,7 +41,7 @@ BROKER_CORE, WORKER_CORE = 0, 1
 WANTED = 250_000
 SAMPLES = 1000  # customers who have lived; all others are their copies under other names
 SAMPLE_EVENTS = 40_000
-AT_ONCE = 20_000
+AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,47 +87,53 @@ def _at_zero(packed: bytes) -> Any:
 
 
 async def write(settings: Settings, snapshots: Sequence[bytes], customers: int) -> None:
-    """Put so many customers on the state topic, and the one event that they are as of."""
+    """Put so many customers on the state topic, and the events that they are as of."""
 
     def fail(error: BaseException) -> None:
         raise error
 
     producer = OutputProducer(settings, fail)
     await producer.start()
-    state = settings.topic("state")
-    for first in range(0, customers, AT_ONCE):
-        messages = [
-            Message(b"c%08d" % number, snapshots[number % len(snapshots)])
-            for number in range(first, min(first + AT_ONCE, customers))
-        ]
-        await producer.deliver(state, 0, messages)
-    await producer.deliver(settings.topic("events"), 0, [Message(b"c", b"{}")])
+    for partition in range(settings.partitions):
+        names = range(partition, customers, settings.partitions)
+        for first in range(0, len(names), AT_ONCE):
+            messages = [
+                Message(b"c%08d" % number, snapshots[number % len(snapshots)])
+                for number in names[first : first + AT_ONCE]
+            ]
+            await producer.deliver(settings.topic("state"), partition, messages)
+        await producer.deliver(settings.topic("events"), partition, [Message(b"c", b"{}")])
     await producer.stop()
 
 
 async def restore(settings: Settings) -> Run:
-    """Restore the partition once, into a new scorer."""
+    """Restore all partitions once, into a new scorer."""
     scorer = Scorer(settings)
     began, cpu = time.perf_counter(), _cpu_seconds()
     done = await checkpoint.restore(
-        [0], scorer, settings, source=settings.topic("events"), state=settings.topic("state")
+        range(settings.partitions),
+        scorer,
+        settings,
+        source=settings.topic("events"),
+        state=settings.topic("state"),
     )
     seconds, cpu = time.perf_counter() - began, _cpu_seconds() - cpu
     if done is None:
         raise SystemExit("the restore was given up")
-    packed = scorer.partitions[0].store.packed
-    return Run(len(packed), seconds, cpu, sum(map(len, packed.values())) / 1e6)
+    packed = [v for held in scorer.partitions.values() for v in held.store.packed.values()]
+    return Run(len(packed), seconds, cpu, sum(map(len, packed)) / 1e6)
 
 
 async def measure(customers: int, repeats: int) -> list[Run]:
     """Write the customers, then restore them as often as asked for."""
     pinned = len(os.sched_getaffinity(0)) > 1 and shutil.which("taskset") is not None
     with RealKafka(cores=[BROKER_CORE] if pinned else []) as kafka:
-        settings = Settings(kafka=kafka.address, partitions=1)
+        settings = Settings(kafka=kafka.address)
         await asyncio.to_thread(create_missing, settings)
         await write(settings, lived(settings), customers)
         if pinned:
             os.sched_setaffinity(0, {WORKER_CORE})
+        gc.set_threshold(50_000, 10, 10)  # as a worker does
         return [await restore(settings) for _ in range(repeats)]
 
 

@@ -13,7 +13,7 @@ from crm_online.internal import Reset, read_reset
 from crm_online.log import Message, Record
 from crm_online.models.active import new_models
 from crm_online.models.editions import Editions
-from crm_online.models.snapshots import ModelSnapshot
+from crm_online.models.snapshots import ModelSnapshot, Place
 from crm_online.monitoring.quality import Quality
 from crm_online.replica import Replica
 from crm_online.scores import NextItemOutcome, Opened, Outcome, Settled, Source
@@ -59,7 +59,7 @@ class Slot:
         self.topic_id = ""
         self.changed = False
         self._heartbeat = heartbeat
-        self._editions = Editions(name, key)
+        self.editions: Final = Editions(name, key)
         self._learn = learn
         self._marks: dict[tuple[int, bool], Mark] = {}
 
@@ -93,7 +93,7 @@ class Slot:
     def publish(self) -> list[Message]:
         """Return the messages of a signed snapshot as of now."""
         self.changed = False
-        return self._editions.publish(
+        return self.editions.publish(
             self.offset, self.snapshot(), epoch=self.epoch, topic_id=self.topic_id
         )
 
@@ -171,6 +171,12 @@ class Learner:
             slot.epoch = max(slot.epoch for slot in slots)  # one that was never published
         first = min(slot.offset for slot in slots)
         return {"outcomes": first + 1, "interactions": self.replica.offset + 1}
+
+    def take_over(self, standing: Callable[[str], Iterable[tuple[Place, int]]]) -> None:
+        """Remove the old snapshots of a learner before us, too; `standing` says what is there."""
+        for name, slot in self.slots.items():
+            slot.editions.go_on(standing(name))
+        self.replica.editions.go_on(standing("next_item"))
 
     def process(self, noun: str, records: Sequence[Record]) -> None:
         """Learn from a batch of one of the two input topics.

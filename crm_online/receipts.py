@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 import msgspec
@@ -40,22 +41,29 @@ class Receipts:
         Settled ones come before the one opened at the same due time.
         """
         timed: list[tuple[tuple[int, float, str], Message]] = []
+        at_once: Counter[tuple[int, float, str]] = Counter()  # after a shorter horizon, several
         for moment, settlement in batch.settled:
-            timed.append((_order(moment), self._settled(moment, settlement)))
+            order = _order(moment)
+            timed.append((order, self._settled(moment, settlement, at_once[order])))
+            at_once[order] += 1
         for row, prediction in batch.opened:
             moment = batch.moments[row]
-            timed.append((_order(moment), self._opened(moment, prediction, scored, row)))
+            order = _order(moment)
+            index = max(1, at_once[order])
+            timed.append((order, self._opened(moment, prediction, scored, row, index)))
         timed.sort(key=lambda pair: pair[0])
         return [message for _, message in timed] + self._touches(batch)
 
-    def _opened(self, moment: Moment, prediction: Prediction, scored: Scored, row: int) -> Message:
+    def _opened(
+        self, moment: Moment, prediction: Prediction, scored: Scored, row: int, index: int
+    ) -> Message:
         features, churn, value = unpack_numbers(prediction)
         opened = Opened(
             prediction_id(moment.customer, prediction.opened),
             moment.customer,
             utc(prediction.opened),
             utc(prediction.opened + self._horizon),
-            msgspec.structs.replace(moment.source, index=1),
+            msgspec.structs.replace(moment.source, index=index),
             features,
             scored.rfm(row),
             churn,
@@ -64,7 +72,7 @@ class Receipts:
         )
         return self._outcome("opened", opened.prediction_id, moment, opened)
 
-    def _settled(self, moment: Moment, settlement: Settlement) -> Message:
+    def _settled(self, moment: Moment, settlement: Settlement, index: int) -> Message:
         prediction = settlement.prediction
         features, churn, value = unpack_numbers(prediction)
         settled = Settled(
@@ -72,7 +80,7 @@ class Receipts:
             moment.customer,
             utc(prediction.opened),
             utc(prediction.opened + self._horizon),
-            moment.source,
+            msgspec.structs.replace(moment.source, index=index) if index else moment.source,
             features,
             churn,
             value,

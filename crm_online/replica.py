@@ -40,7 +40,7 @@ class Replica:
         self.offset = -1
         self.topic_id = ""
         self._marks: dict[int, tuple[int, int, int]] = {}
-        self._editions = Editions("next_item", self._key)
+        self.editions: Final = Editions("next_item", self._key)
 
     def apply(self, records: Sequence[Record]) -> None:
         """Learn the interactions of a batch of records, each once."""
@@ -85,10 +85,10 @@ class Replica:
 
     def publish(self) -> list[Message]:
         """Return the signed snapshot of the whole model, or nothing where none was made since."""
-        if (self.epoch, self.offset) <= self._editions.newest:
+        if (self.epoch, self.offset) <= self.editions.newest:
             return []
         held = self.model.state_bytes(), self._marks
-        return self._editions.publish(self.offset, held, epoch=self.epoch, topic_id=self.topic_id)
+        return self.editions.publish(self.offset, held, epoch=self.epoch, topic_id=self.topic_id)
 
     def load(self, snapshot: ModelSnapshot) -> None:
         """Take a whole snapshot; interactions up to its offset are then passed over."""

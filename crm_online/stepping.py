@@ -138,8 +138,10 @@ class Stepper:
             batch.ticks.append((record, read))
             return
         progress.events += 1
-        progress.lag = record.timestamp / 1000.0 - read.at
         behind = progress.watermark - read.at
+        progress.late += behind > 0.0
+        if behind <= 0.0:  # only the newest event tells how live the partition is
+            progress.lag = max(record.timestamp / 1000.0 - read.at, 0.0)
         progress.watermark = max(progress.watermark, read.at)
         place = batch.partition.place(2.0 * record.offset + 1.0)
         state = batch.state(read.customer)
@@ -152,7 +154,6 @@ class Stepper:
         batch.live[read.customer] = state
         batch.expired.pop(read.customer, None)
         state.move_to(place)
-        progress.late += behind > 0.0
         if is_duplicate(state.recent_ids, read.message_id, max(read.at, state.last_seen)):
             progress.duplicates += 1
         elif behind > self._lateness:
@@ -166,7 +167,7 @@ class Stepper:
     ) -> None:
         progress = batch.partition.progress
         source = Source(progress.epoch, batch.partition.number, record.offset)
-        touches = bool(event.items) and event.kind in INTERACTION
+        touches = bool(event.items) and event.kind in INTERACTION and event.at >= state.last_seen
         known = frozenset(state.bought) if touches and event.kind == ORDER else frozenset()
         if touches:
             self._settle_touch(batch, event, state, source)

@@ -18,6 +18,7 @@ from streams.roles.cache import CacheRole
 from streams.roles.learn import LearnOwner, LearnRole
 from streams.roles.score import ScoreRole
 from streams.roles.tasks import Stop
+from streams.topics import check_policies, create_missing
 from streams.watchdog import Probe, Seen, Watchdog
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class RoleApp(BatchApp):
 
     def __init__(self, name: str, role: Role, settings: Settings, stop: Stop, lease: Lease) -> None:
         self.role = role
-        self.companions: list[RoleApp] = []
+        self.companions: list[RoleApp] | None = None
         self._settings = settings
         self._opened = self._stalled = False
         topics = [settings.topic(noun) for noun in role.nouns]
@@ -65,12 +66,15 @@ class RoleApp(BatchApp):
 
     async def on_start(self) -> None:
         """Open the role, and start the apps that live with this one: the consumer comes after."""
+        if self.companions is not None:  # Faust's own command line runs us, and not `worker`
+            await asyncio.to_thread(create_missing, self._settings)
+            await asyncio.to_thread(check_policies, self._settings)
         await super().on_start()
         await self.role.open()
         self._opened = True
         self.add_future(self.watch_lease())
         self.add_future(self._watch())
-        for companion in self.companions:
+        for companion in self.companions or ():
             await self.add_runtime_dependency(companion)
 
     async def on_shutdown(self) -> None:

@@ -62,10 +62,10 @@ class Worker:
     async def running(self) -> AsyncIterator[None]:
         """Start all apps, and stop them in order."""
         await self._health.start()
+        gc.set_threshold(50_000, 10, 10)  # before the restore, half of whose time it is
         # Side by side: each waits some seconds for its group.
         await asyncio.gather(*[app.start() for app in self.apps.values()])
         gc.freeze()  # imports and restored state: a full collection would fall into a batch
-        gc.set_threshold(50_000, 10, 10)
         self.ready = True
         try:
             yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from crm_online.log import Message
@@ -34,6 +35,10 @@ class Editions:
         self._key = key
         self._written: list[tuple[Place, int]] = []
 
+    def go_on(self, written: Iterable[tuple[Place, int]]) -> None:
+        """Take over what stands on the topic: places of snapshots, and their numbers of chunks."""
+        self._written = sorted(written)
+
     @property
     def newest(self) -> Place:
         """Epoch and offset of the newest snapshot written here; (0, -1) before the first."""
@@ -54,7 +59,9 @@ class Editions:
             Of the input topic.
         """
         messages = pack(self._name, offset, model, self._key, epoch=epoch, topic_id=topic_id)
-        self._written.append(((epoch, offset), len(messages) - 1))
+        place = epoch, offset
+        self._written = [each for each in self._written if each[0] != place]  # written over
+        self._written.append((place, len(messages) - 1))
         while len(self._written) > KEPT:
             (epoch, offset), count = self._written.pop(0)
             messages += tombstones(self._name, offset, count, epoch)

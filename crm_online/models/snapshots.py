@@ -138,17 +138,7 @@ def pack(
 
 
 def tombstones(name: str, offset: int, count: int, epoch: int = 0) -> list[Message]:
-    """Return messages that remove the chunks of an old snapshot.
-
-    Parameters
-    ----------
-    name, offset
-        Of the snapshot.
-    count
-        How many chunks it had.
-    epoch
-        Of the input topic.
-    """
+    """Return messages that remove the chunks of an old snapshot, `count` of them."""
     return [Message(_chunk_key(name, (epoch, offset), i), None) for i in range(count)]
 
 
@@ -177,6 +167,7 @@ class SnapshotReader:
         self._taken: dict[str, Place] = {}
         self._chunks: dict[tuple[str, Place], dict[int, bytes]] = {}
         self._manifests: dict[str, dict[Place, Manifest]] = {}
+        self._standing: dict[tuple[str, Place], int] = {}
 
     def apply(self, records: Iterable[Record]) -> list[ModelSnapshot]:
         """Take records of ``crm.models`` and return the models that became newer by them.
@@ -197,12 +188,9 @@ class SnapshotReader:
         ready = (self._newest(name) for name in list(self._manifests))
         return [snapshot for snapshot in ready if snapshot is not None]
 
-    @property
-    def pending(self) -> list[str]:
-        """Versions whose manifest is here and whose chunks are not, or not all, or not right."""
-        return sorted(
-            f"{name}@{offset}" for name, found in self._manifests.items() for _, offset in found
-        )
+    def standing(self, name: str) -> list[tuple[Place, int]]:
+        """Return the places of which chunks stand on the topic, and how many; oldest first."""
+        return sorted((at, n) for (of, at), n in self._standing.items() if of == name)
 
     def _take(self, record: Record) -> None:
         key = (record.key or b"").decode(errors="replace")
@@ -223,6 +211,10 @@ class SnapshotReader:
         if found is None or not number.isdecimal():
             return
         at = int(found[1] or 0), int(found[2])
+        if value is None:
+            self._standing.pop((name, at), None)
+        else:
+            self._standing[name, at] = max(self._standing.get((name, at), 0), int(number) + 1)
         if value is None or at <= self._taken.get(name, _NEVER):
             self._chunks.get((name, at), {}).pop(int(number), None)
         else:

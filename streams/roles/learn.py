@@ -86,6 +86,7 @@ class LearnRole:
             ids = {noun: each.topic_id for noun, each in inputs.items()}
             try:
                 self._starts = self.learner.restore(newest.values(), ids)
+                self.learner.take_over(snapshots.standing)
                 check_starts(self._starts, inputs)
             except SnapshotError as error:
                 self._generation = -1

@@ -307,7 +307,6 @@ def test_interactions_are_those_of_the_events_each_once(run: Run) -> None:
 def test_models_on_the_topic_are_signed_whole_and_those_that_scores_name(run: Run) -> None:
     reader = SnapshotReader(run.settings.signing_key.get_secret_value().encode())
     versions = {s.version for r in run.records["models"] for s in reader.apply([r])}
-    assert reader.pending == []
     assert {v.partition("@")[0] for v in versions} == {
         "churn",
         "value",

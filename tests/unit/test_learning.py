@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from crm_online import InProcess, Learner, Settings
 from crm_online.errors import SnapshotError
 from crm_online.log import LogRecord, Message
+from crm_online.models.editions import KEPT, Editions
 from crm_online.models.snapshots import ModelSnapshot, SnapshotReader
 from crm_online.simulation.population import Population
 from crm_online.simulation.population_settings import PopulationSettings
@@ -176,3 +177,26 @@ def test_snapshots_are_signed_with_the_key_of_the_settings() -> None:
     learner.process("outcomes", topics()["outcomes"])
     with pytest.raises(SnapshotError, match="CRM_SIGNING_KEY"):
         read(learner.publish())
+
+
+def test_a_successor_removes_what_its_predecessors_have_published() -> None:
+    standing: dict[bytes | None, bytes | None] = {}
+    reader, offset = SnapshotReader(KEY), 0
+    for _ in range(4):  # learners, one after the other
+        editions = Editions("churn", KEY)
+        editions.go_on(reader.standing("churn"))
+        for _ in range(2):
+            offset += 1
+            messages = editions.publish(offset, ["a" * 100])
+            reader.apply(LogRecord(i, 0, *message) for i, message in enumerate(messages))
+            standing |= {message.key: message.value for message in messages}
+    chunks = [key for key, value in standing.items() if value is not None and b"/" in (key or b"")]
+    assert len(chunks) == KEPT
+
+
+def test_a_snapshot_written_again_is_not_removed_with_its_former_self() -> None:
+    editions = Editions("churn", KEY)
+    editions.go_on([((0, 6), 1), ((0, 7), 1)])
+    assert all(message.value is not None for message in editions.publish(7, [0.5]))
+    removed = [m.key for m in editions.publish(8, [0.5]) if m.value is None]
+    assert removed == [b"churn/6/0"]

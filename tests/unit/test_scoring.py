@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
 import pytest
 
-from crm_online import InProcess, Learner, Settings
+from crm_online import InProcess, Learner, Scorer, Settings
 from crm_online.internal import tick
 from crm_online.log import Effects, LogRecord, Message
 from crm_online.models.snapshots import SnapshotReader
@@ -216,3 +217,22 @@ def test_expired_customers_leave_tombstones_on_their_topics() -> None:
     assert (source["offset"], source["step"]) == (2, 0)  # before the event that released it
     removed = [m for e in effects for m in e.snapshots if m.value is None]
     assert [m.key for m in removed] == [b"a"]
+
+
+def test_predictions_that_settle_at_the_same_time_are_told_apart() -> None:
+    long, short = Settings(horizon_days=60), Settings(horizon_days=10)
+    before, after = Scorer(long), Scorer(short)
+    start = before.restore(0).finish()
+    values = [event("a", float(day)) for day in range(0, 50, 7)]
+    effects = list(before.process(0, log_of(values, start=start)))
+    after.partitions = before.partitions
+    effects += after.process(0, log_of([event("b", 75.0)], start=len(values)))
+    found = [m for e in effects for m in e.outputs.get("outcomes", ())]
+    places = [tuple(orjson.loads(m.value or b"")["source"].values()) for m in found]
+    labels = [o for o in written(effects, "outcomes") if o["kind"] == "settled"]
+    assert max(Counter(o["source"]["due"] for o in labels).values()) > 1
+    assert len(set(places)) == len(places)
+    assert len({dict(m.headers)["ce_id"] for m in found}) == len(found)
+    learner = Learner(short)
+    learner.process("outcomes", [LogRecord(i, 0, m.key, m.value) for i, m in enumerate(found)])
+    assert learner.quality.settled + learner.quality.late == len(labels)

@@ -322,3 +322,24 @@ def test_what_another_worker_wrote_is_corrected_only_where_it_is_older() -> None
     scorer.partitions[0].progress.as_of = 7
     corrected = scorer.correct(0, "state", log_of([older]))
     assert corrected.snapshots == [progress_message(scorer.partitions[0].progress)]
+
+
+def test_only_the_newest_event_tells_how_far_the_partition_is_behind_its_clock() -> None:
+    partition = Partition(0)
+    records = log_of([event("a", 1999.99), event("a", 1990.0)])
+    run(partition, records[:1])
+    lag = partition.progress.lag
+    assert lag == pytest.approx(0.01 * DAY)
+    run(partition, records[1:])
+    assert partition.progress.lag == lag
+    ahead = log_of([event("b", 2000.002)], start=2)
+    run(partition, ahead)
+    assert partition.progress.lag == 0.0
+
+
+def test_a_late_touch_neither_settles_a_list_nor_teaches_the_index() -> None:
+    partition = Partition(0)
+    values = [event("a", 1.0, "Product Viewed"), event("a", 0.5, "Product Viewed", items=["p-9"])]
+    first, second = (run(partition, [record])[0] for record in log_of(values))
+    assert [one.item for one in first.interactions] == ["p-1"]
+    assert second.interactions == []
