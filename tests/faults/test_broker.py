@@ -18,7 +18,12 @@ from tests.faults.brokers import TwoBrokers, small_disk
 from tests.faults.harness import Kept, assert_exact
 from tests.streams.job import Tail, job_settings, population, send, until
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.real]
+pytestmark = [
+    pytest.mark.asyncio,
+    pytest.mark.real,
+    pytest.mark.long,
+    pytest.mark.timeout(300),
+]
 NOUNS = ("events", "scores", "outcomes", "models", "state")
 SLOW = {"max_batch": 10, "max_in_flight_events": 40}  # so that the fault comes in between
 
@@ -33,7 +38,7 @@ async def until_done(tail: Tail) -> None:
     await tail.read_all()
 
 
-@pytest.mark.parametrize("seconds", [12.0, pytest.param(70.0, marks=pytest.mark.long)])
+@pytest.mark.parametrize("seconds", [12.0, 70.0])
 async def test_a_broker_that_is_away_longer_than_the_session_leaves_it_exact(
     seconds: float, app: str, own_kafka: RealKafka, valkey: Valkey, tmp_path: Path
 ) -> None:
