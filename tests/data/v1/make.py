@@ -1,4 +1,4 @@
-"""Wrote the records beside it, once, with version 0.1.0; no later version may write them anew.
+"""Writes the records beside it; once 0.1.0 is released, no later version may write them anew.
 
 python make.py, with the crm_online of that version on the path.
 """
