@@ -81,6 +81,10 @@ class Pulse:
                 )
             )
 
+    def rest(self) -> None:
+        """Check nothing more: the worker has stopped, and its process may live on."""
+        self._watched, self._beaten = False, None
+
     def watch(self) -> None:
         """Look from a thread of our own, too: a loop that hangs cannot tell."""
         if self._watched:
@@ -88,7 +92,7 @@ class Pulse:
         self._watched = True
 
         def look() -> None:
-            while True:
+            while self._watched:
                 time.sleep(min(self._limit / 4, LONGEST_LOOK_SECONDS))
                 self.check()
 
@@ -167,8 +171,13 @@ class Lease:
         """Return when it has lapsed; it then is lost until the group is joined again."""
         if self._pulse is not None:
             self._pulse.watch()
-        while self.lost or not self.lapsed():
+        try:
+            while self.lost or not self.lapsed():
+                if self._pulse is not None:
+                    self._pulse.beat()
+                await asyncio.sleep(min(self._seconds / LOOKS, LONGEST_LOOK_SECONDS))
+        except asyncio.CancelledError:
             if self._pulse is not None:
-                self._pulse.beat()
-            await asyncio.sleep(min(self._seconds / LOOKS, LONGEST_LOOK_SECONDS))
+                self._pulse.rest()
+            raise
         self.lost = True

@@ -123,3 +123,19 @@ def test_the_clock_goes_on_like_any_other() -> None:
     before = elapsed()
     time.sleep(0.01)
     assert 0.01 <= elapsed() - before < 5
+
+
+@pytest.mark.asyncio
+async def test_a_worker_that_has_stopped_may_leave_its_process_to_others(clock: Clock) -> None:
+    ends: list[BaseException] = []
+    pulse = Pulse(600.0, ends.append, clock)
+    watching = asyncio.ensure_future(Lease(10.0, pulse, clock).lapse())
+    await asyncio.sleep(0)
+    clock.now += 601.0
+    pulse.check()
+    assert len(ends) == 1
+    watching.cancel()
+    await asyncio.wait([watching])
+    clock.now += 601.0
+    pulse.check()
+    assert len(ends) == 1
