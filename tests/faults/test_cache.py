@@ -69,7 +69,9 @@ TROUBLES: dict[str, Callable[[Valkey], AbstractAsyncContextManager[None]]] = {
 }
 
 
-@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize(
+    "trouble", ["silent", pytest.param("full", marks=pytest.mark.long), "failing-over"]
+)
 async def test_all_is_scored_meanwhile_and_the_cache_catches_up(
     trouble: str, app: str, real_kafka: RealKafka, own_valkey: Valkey
 ) -> None:

@@ -62,6 +62,7 @@ async def test_told_twice_to_stop_it_ends_at_once(
         assert said(worker, "told to stop a second time")
 
 
+@pytest.mark.long
 async def test_a_topic_deleted_under_the_worker_ends_it_with_a_sentence(
     app: str, own_kafka: RealKafka, valkey: Valkey, tmp_path: Path
 ) -> None:

@@ -108,6 +108,7 @@ async def test_a_worker_stopped_beyond_its_session_writes_nothing_from_before(
 
 
 @pytest.mark.real
+@pytest.mark.long
 async def test_a_worker_goes_on_after_the_broker_was_away_beyond_its_session(
     app: str, own_kafka: RealKafka, valkey: Valkey
 ) -> None:
@@ -157,6 +158,7 @@ async def test_a_lost_lease_is_won_back_though_the_group_still_counts_us_in(
 
 
 @pytest.mark.real
+@pytest.mark.long
 async def test_a_worker_that_stood_still_for_too_long_ends_unsent(
     app: str, own_kafka: RealKafka, valkey: Valkey, tmp_path: Path
 ) -> None:

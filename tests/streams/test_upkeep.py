@@ -222,6 +222,7 @@ async def test_everything_is_computed_anew(settings: Settings) -> None:
         }
 
 
+@pytest.mark.long
 async def test_a_job_goes_on_where_its_broker_was_lost(
     app: str, own_kafka: RealKafka, valkey: Valkey, tmp_path: Path
 ) -> None:
@@ -263,6 +264,7 @@ class Interrupted:
         await self._write(writer, noun, partition, messages)
 
 
+@pytest.mark.long
 async def test_customers_move_with_their_events_where_partitions_were_added(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
