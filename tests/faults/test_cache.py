@@ -125,8 +125,10 @@ async def test_connections_that_break_all_the_time_lose_nothing(
 
 @pytest.mark.parametrize(
     "refusal",
-    [("SETUSER", "crm", "-evalsha"), ("SETUSER", "crm", "resetpass", ">other")],
-    ids=["permission", "password"],
+    [
+        pytest.param(("SETUSER", "crm", "-evalsha"), marks=pytest.mark.long, id="permission"),
+        pytest.param(("SETUSER", "crm", "resetpass", ">other"), id="password"),
+    ],
 )
 async def test_a_cache_that_refuses_us_ends_its_role_alone_and_loses_nothing(
     refusal: tuple[str, ...], app: str, real_kafka: RealKafka, own_valkey: Valkey, tmp_path: Path

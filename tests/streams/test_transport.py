@@ -116,6 +116,7 @@ async def test_two_workers_share_the_partitions_and_count_exactly(
 
 
 @pytest.mark.real
+@pytest.mark.long
 async def test_counts_are_exact_under_kills(
     real_kafka: RealKafka, app: str, tmp_path: Path
 ) -> None:
@@ -169,6 +170,7 @@ async def test_counts_are_exact_when_a_paused_worker_wakes_up_beside_its_success
 
 
 @pytest.mark.real
+@pytest.mark.long
 async def test_a_worker_outlives_a_restart_of_the_broker(
     own_kafka: RealKafka, app: str, tmp_path: Path
 ) -> None:
