@@ -53,7 +53,6 @@ def reset(
 
     Examples:
       crm-online reset
-      crm-online reset
       crm-online reset --yes
 
     Stop all workers first. What retention has taken is forgotten. The work
