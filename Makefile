@@ -22,8 +22,9 @@ dev: $(VENV)/.developing ## Make .venv with all that testing takes, too
 demo: install ## Watch it score a generated population, for a minute
 	@$(BIN)/crm-online demo
 
+# Two at a time, each with a broker and a cache of its own: tests wait more than they work.
 test: dev try-kafka check ## Check style, types and imports, and run all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 test-long: dev kafka ## Run the tests that take minutes as well
 	@HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -m ''

@@ -133,12 +133,13 @@ async def feed(
         Where the broker is away, or a barrier waits in vain for a worker.
     """
     partitions = await asyncio.to_thread(partition_count, settings, "events")
+    states = await asyncio.to_thread(partition_count, settings, "state")
     pace = pace or Pace(None, time.monotonic)
     rate = rate or RateLimit(None, time.monotonic)
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     async with _started(OutputProducer(settings, lambda error: _fail(failed, error))) as producer:
         feeder = Feeder(producer, settings, partitions)
-        async with Watcher(settings, partitions) as watcher:
+        async with Watcher(settings, partitions, states) as watcher:
             work = asyncio.ensure_future(_run(steps, feeder, watcher, pace, rate, advance, gate))
             try:
                 await asyncio.wait({work, failed}, return_when=asyncio.FIRST_COMPLETED)

@@ -35,15 +35,21 @@ class Watcher:
         Of the whole program.
     partitions
         How many partitions the events topic has.
+    states
+        How many the state topic has: fewer where some were added and not yet adopted.
     stall_seconds
         How long no reader may make progress before a wait gives up.
     """
 
     def __init__(
-        self, settings: Settings, partitions: int, stall_seconds: float = STALL_SECONDS
+        self,
+        settings: Settings,
+        partitions: int,
+        states: int,
+        stall_seconds: float = STALL_SECONDS,
     ) -> None:
         self._settings = settings
-        self._state = [TopicPartition(settings.topic("state"), p) for p in range(partitions)]
+        self._state = [TopicPartition(settings.topic("state"), p) for p in range(states)]
         self._events = [TopicPartition(settings.topic("events"), p) for p in range(partitions)]
         self._begun: dict[TopicPartition, int] = {}
         self._models = TopicPartition(settings.topic("models"), 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from uuid import uuid4
@@ -26,6 +27,17 @@ settings.register_profile(
 )
 settings.register_profile("long", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if CI else "local"))
+
+
+@pytest.fixture(autouse=True)
+def own_logs() -> Iterator[None]:
+    """Take back what a command run in this process sets up: its stream is closed with the test."""
+    root = logging.getLogger()
+    before, level, disabled = root.handlers[:], root.level, logging.root.manager.disable
+    yield
+    root.handlers[:] = before
+    root.setLevel(level)
+    logging.disable(disabled)
 
 
 @pytest.fixture

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 from typing import Final
 
+import numpy as np
+
 from crm_online.customers.progress import Progress, progress_message, read_progress
-from crm_online.customers.store import Store, peek
+from crm_online.customers.store import Store, peek, peek_many
 from crm_online.customers.timers import Timers
 from crm_online.internal import PROGRESS_KEY
 from crm_online.log import Header, Message, Origin, Record
@@ -162,7 +165,11 @@ class PartitionRestore:
             partition.progress.check(origin)
         if partition.progress.floor:
             self._drop_below(partition.progress.floor)
-        partition.timers = Timers((peek(v)[2], c) for c, v in self._packed.items())
+        _, _, due = peek_many(self._packed.values())
+        waiting = np.isfinite(due)
+        partition.timers = Timers(
+            zip(due[waiting].tolist(), compress(self._packed, waiting), strict=True)
+        )
         partition.pass_over(partition.progress.as_of)
         return partition.progress.as_of + 1
 
@@ -170,7 +177,8 @@ class PartitionRestore:
         """Drop what a reset has overtaken; what of it stands on the topic is to be removed."""
         partition, packed = self._partition, self._packed
         partition.gone = {c: at for c, at in partition.gone.items() if at[0] >= floor}
-        for customer in [c for c, v in packed.items() if peek(v)[0] < floor]:
+        epochs, _, _ = peek_many(packed.values())
+        for customer in list(compress(packed, epochs < floor)):
             del packed[customer]
             self._overtaken.add(customer.encode())
 

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection
+from itertools import islice
 from typing import Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from crm_online.customers.state import CustomerState
 from crm_online.errors import SnapshotError
 
-__all__ = ["VERSION", "Store", "decode_state", "encode_state", "moved", "peek"]
+__all__ = ["VERSION", "Store", "decode_state", "encode_state", "moved", "peek", "peek_many"]
 
 VERSION: Final = 1
 # array header of 16 to 65,535 fields, version, epoch, as_of and next_due as msgpack floats
 _PREFIX: Final = struct.Struct(">BHBBBdBd")
+_PREFIXES: Final = np.dtype(
+    [
+        ("array", "u1"),
+        ("length", ">u2"),
+        ("version", "u1"),
+        ("epoch", "u1"),
+        ("float1", "u1"),
+        ("as_of", ">f8"),
+        ("float2", "u1"),
+        ("due", ">f8"),
+    ]
+)
 _ARRAY16: Final = 0xDC
 _FLOAT64: Final = 0xCB
 
@@ -58,6 +74,34 @@ def peek(packed: bytes) -> tuple[int, float, float]:
             f"reads up to {VERSION}); start the newer version"
         )
     return epoch, as_of, due
+
+
+def peek_many(
+    packed: Collection[bytes],
+) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
+    """Read epoch, ``as_of`` and next due time of many snapshots, as `peek` does of one.
+
+    Returns
+    -------
+    epochs, as_of, due : array, shape (n,)
+        In the order given.
+
+    Examples
+    --------
+    >>> epochs, as_of, due = peek_many([encode_state(CustomerState(as_of=7.0, next_due=30.0))])
+    >>> as_of.tolist(), due.tolist()
+    ([7.0], [30.0])
+    """
+    size = _PREFIXES.itemsize
+    prefixes = b"".join([each[:size] for each in packed])
+    if len(prefixes) < size * len(packed):
+        peek(min(packed, key=len))  # says what is wrong
+    read = np.frombuffer(prefixes, _PREFIXES)
+    right = (read["array"] == _ARRAY16) & (read["version"] <= VERSION)
+    right &= (read["float1"] == _FLOAT64) & (read["float2"] == _FLOAT64)
+    for wrong in np.flatnonzero(~right)[:1]:
+        peek(next(islice(packed, wrong, None)))
+    return read["epoch"], read["as_of"].astype(np.float64), read["due"].astype(np.float64)
 
 
 def moved(packed: bytes, place: tuple[int, float]) -> bytes:

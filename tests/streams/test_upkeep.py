@@ -75,6 +75,7 @@ async def score(settings: Settings, tail: Tail, events: Sequence[Any]) -> None:
     async with working(settings, ROLES):
         await send(events, settings, 10.0)
         await finished(settings, tail)
+        await until(partial(_cached, settings, newest(tail.records["scores"])))
 
 
 async def finished(settings: Settings, tail: Tail) -> None:
@@ -179,8 +180,6 @@ async def test_goes_on_with_the_state_on_a_log_made_anew(
         await score(settings, after, EVENTS[HALF:])
         assert_states(truth_of(settings, continued(before, after)), after)
         assert_learned_once(settings, after.records["models"], after.records["outcomes"])
-        last = newest(after.records["scores"])
-        await until(partial(_cached, settings, last))
 
 
 async def _cached(settings: Settings, last: dict[str, bytes]) -> bool:

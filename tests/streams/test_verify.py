@@ -20,6 +20,7 @@ from streams.verify.workers import variables
 from tests.streams.broken_worker import RULES
 
 BROKEN = Path(__file__).with_name("broken_worker.py")
+KILLED, PAUSED = 5000, 20_000  # events that a kill, and a pause, may have repeated at the most
 FOUND = {
     "stale-restore": "customer states",
     "early-commit": "customer states",
@@ -39,19 +40,18 @@ def broken(rule: str, folder: Path, kafka: RealKafka, valkey: Valkey) -> Figures
 
 
 @pytest.mark.real
-@pytest.mark.long
-@pytest.mark.timeout(300)
-def test_a_short_run_with_two_kills_is_exact(
+@pytest.mark.timeout(600)
+def test_a_short_run_with_kills_and_a_pause_is_exact(
     real_kafka: RealKafka, valkey: Valkey, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = Settings(kafka=real_kafka.address, redis=SecretStr(valkey.url))
     code = run_verify(
         settings,
-        kills=2,
-        pauses=0,
+        kills=4,
+        pauses=1,
         broker_restarts=0,
         cache_outages=0,
-        events=20_000,
+        events=100_000,
         workers=2,
         seed=1,
         keep=False,
@@ -60,22 +60,38 @@ def test_a_short_run_with_two_kills_is_exact(
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert found["exact"], found["differences"]
     assert code == 0
-    assert found["events"] >= 20_000
-    assert (found["kills"], found["missing"], found["differences"]) == (2, 0, [])
-    assert found["repeated"] <= 2 * 5000
+    assert found["events"] >= 100_000
+    assert (found["kills"], found["pauses"], found["missing"]) == (4, 1, 0)
+    assert found["differences"] == []
+    assert found["repeated"] <= 4 * KILLED + PAUSED
     assert not any("verify-" in name for name in real_kafka._admin().list_topics(timeout=10).topics)
 
 
 @pytest.mark.real
 @pytest.mark.long
-@pytest.mark.timeout(900)
-def test_every_disturbance_together_leaves_it_exact() -> None:
-    trial = Trial(60_000, 3, 7, Wanted(4, 2, 1, 1))
-    figures = verify(Settings(), trial)
+@pytest.mark.timeout(600)
+def test_workers_that_leave_and_join_in_order_repeat_nothing(
+    real_kafka: RealKafka, valkey: Valkey
+) -> None:
+    settings = Settings(kafka=real_kafka.address, redis=SecretStr(valkey.url))
+    figures = verify(settings, Trial(events=50_000, workers=2, seed=1))
     assert figures.exact, as_json(figures)
-    assert figures.done[Kind.PAUSE] == 2
-    assert figures.done[Kind.BROKER] == figures.done[Kind.CACHE] == 1
-    assert figures.outcome.repeated <= 4 * 5000 + 3 * 20_000
+    assert figures.done[Kind.LEAVE] == figures.done[Kind.JOIN] == 1
+    assert figures.outcome.repeated == 0
+
+
+@pytest.mark.real
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", range(1, 11))
+def test_a_million_events_through_every_disturbance_stay_exact(seed: int) -> None:
+    wanted = Wanted(kills=20, pauses=6, broker_restarts=2, cache_outages=3)
+    figures = verify(Settings(), Trial(1_000_000, 3, seed, wanted))
+    assert figures.exact, as_json(figures)
+    assert [figures.done[kind] for kind in (Kind.KILL, Kind.PAUSE, Kind.BROKER, Kind.CACHE)] == [
+        *wanted
+    ]
+    assert figures.outcome.repeated <= 20 * KILLED + (6 + 2) * PAUSED
 
 
 @pytest.mark.real
