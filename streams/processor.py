@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -46,8 +46,6 @@ class Processor:
         Nouns of the log and of the compacted topic.
     standing
         Nouns of compacted outputs, whose last record of each key must be the right one.
-    after_restore
-        Awaited with the partitions just restored, before their first batch.
     """
 
     def __init__(
@@ -60,7 +58,6 @@ class Processor:
         source: str = "events",
         state: str = "state",
         standing: Sequence[str] = ("scores", "recommendations"),
-        after_restore: Callable[[frozenset[int]], Awaitable[None]] | None = None,
     ) -> None:
         self.figures: Final = Figures()
         self.source: Final = settings.topic(source)
@@ -69,7 +66,6 @@ class Processor:
         self._producer = producer
         self._settings = settings
         self._stop = stop
-        self._after_restore = after_restore
         self.guard: Final = Guard(settings, [state, *standing], producer.deliveries, self._correct)
         self._finisher = Finisher(self._deliver_state, settings.max_in_flight_events, stop)
         self._applying = asyncio.Lock()
@@ -210,8 +206,6 @@ class Processor:
                 await self._finisher.add(partition, Effects(snapshots=messages), [])
         self._newest |= dict.fromkeys(partitions, int(time.time() * 1000))  # idle since now
         await self.guard.watch(partitions, restored.read, self._put_right)
-        if self._after_restore is not None:
-            await self._after_restore(partitions)
 
     async def _correct(self, noun: str, partition: int, foreign: Sequence[Record]) -> bool:
         """Put right what another worker wrote behind newer records, in rule order.

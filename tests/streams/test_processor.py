@@ -86,18 +86,13 @@ class Rig:
         self.machine = Watched()
         self.producer = OutputProducer(settings, fail)
         self.failures: list[BaseException] = []
-        self.ready: list[frozenset[int]] = []
         self.processor = Processor(
             self.machine,
             self.producer,
             settings,
             self.failures.append,
             standing=("scores",),
-            after_restore=self.note,
         )
-
-    async def note(self, partitions: frozenset[int]) -> None:
-        self.ready.append(partitions)
 
 
 @pytest_asyncio.fixture
@@ -115,7 +110,6 @@ async def rig(broker: MockBroker | RealKafka, app: str) -> AsyncIterator[Rig]:
 async def test_applies_a_batch_and_acknowledges_it(rig: Rig) -> None:
     processor = rig.processor
     await processor.restore(FIRST, EVERY)
-    assert rig.ready == [EVERY]
     assert processor.owned == EVERY
     first, second = event(1, 0, 10), event(1, 10, 5)
     await processor.take(first)
@@ -225,9 +219,8 @@ async def test_a_rebalance_during_a_restore_gives_it_up(rig: Rig) -> None:
     await restoring
     assert rig.processor.owned == frozenset()
     assert rig.machine.partitions == {}
-    assert rig.ready == []
     await rig.processor.restore(Generation(FIRST.number + 1, "me"), EVERY)
-    assert rig.ready == [EVERY]
+    assert rig.processor.owned == EVERY
 
 
 async def test_a_restore_that_cannot_be_trusted_stops_the_process(
