@@ -106,7 +106,7 @@ async def measure(warm: Sequence[RawEvent], runs: Sequence[Sequence[RawEvent]]) 
 
 
 async def _warm_up(settings: Settings, events: Sequence[RawEvent]) -> None:
-    async with Watcher(settings, settings.partitions) as watcher:
+    async with Watcher(settings, settings.partitions, settings.partitions) as watcher:
         await feed(map(Send, events), settings)
         with _worker(settings, "score,learn", pinned=False):
             await watcher.wait_applied()
