@@ -197,7 +197,7 @@ class Command:
         Command(np.load, "owned"),
         Command(np.fromfile, "owned"),
     ],
-    ids=lambda command: str(command.call),
+    ids=lambda command: f"{command.call.__name__}-{command.arguments[-1]}",
 )
 def test_a_pickle_that_acts_is_refused_even_if_signed(
     call: Command, tmp_path: Any, monkeypatch: Any
