@@ -97,10 +97,20 @@ class Admin:
         found = str(self._ask(futures[topic].result).topic_id)
         return Origin(topic, "" if found == NO_ID else found, count)
 
+    def begins(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        """Partition to the offset of its first record."""
+        earliest: Any = OffsetSpec
+        return self._offsets(topic, partitions, earliest.earliest())
+
     def ends(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """Partition to the offset behind its last record."""
         latest: Any = OffsetSpec
-        wanted = {TopicPartition(topic, p): latest.latest() for p in partitions}
+        return self._offsets(topic, partitions, latest.latest())
+
+    def _offsets(self, topic: str, partitions: Iterable[int], which: OffsetSpec) -> dict[int, int]:
+        wanted = {TopicPartition(topic, partition): which for partition in partitions}
+        if not wanted:
+            return {}
 
         def ask() -> dict[int, int]:
             futures = self._admin.list_offsets(wanted, request_timeout=TIMEOUT_SECONDS)

@@ -6,31 +6,24 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
-
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from threading import Event
+from typing import TYPE_CHECKING, Final
 
 from crm_online.errors import BrokerUnavailable, ConfigurationError, SnapshotError
 from crm_online.log import Machine, Message, Origin, Restore
 from streams.admin import Admin
-from streams.connection import consumer_options
+from streams.bulk import BulkReader
 from streams.deliveries import Place
 from streams.guard import followed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from crm_online.settings import Settings
 
 __all__ = ["Restored", "restore"]
 
 REPORT_SECONDS: Final = 5.0
 ABSENT_SECONDS: Final = 10.0
-FETCH_BYTES: Final = 4 * 1024 * 1024
-# The broker answers a connection in order: a fetch that waits for records delays all else.
 
 _log = logging.getLogger(__name__)
 
@@ -105,125 +98,103 @@ async def restore(
     """
     if not partitions:
         return Restored({}, 0, 0.0)
-    began = time.monotonic()
     restores = {partition: machine.restore(partition) for partition in sorted(partitions)}
-    try:
-        async with _reader(settings) as reader:
-            origin = await asyncio.to_thread(_origin, settings, source, state)
-            reading = _Reading(reader, state, restores, report, declared=settings.declare_topics)
-            records = await reading.run(wanted)
-            if not wanted():
-                return None
-            starts = {partition: each.finish(origin) for partition, each in restores.items()}
-            starts = await _check(reader, source, state, starts)
-            overtaken = {partition: each.overtaken() for partition, each in restores.items()}
-    except KafkaError as error:
-        raise BrokerUnavailable(
-            f"{state} could not be read at {settings.kafka} ({error!r}): check CRM_KAFKA"
-        ) from error
-    return Restored(starts, records, time.monotonic() - began, reading.read(), overtaken)
-
-
-@asynccontextmanager
-async def _reader(settings: Settings) -> AsyncIterator[Any]:
-    consumer = AIOKafkaConsumer(
-        **consumer_options(settings),
-        auto_offset_reset="earliest",
-        max_partition_fetch_bytes=FETCH_BYTES,
+    given_up = Event()
+    reading = _Reading(settings, source, state, restores, report)
+    work = asyncio.ensure_future(
+        asyncio.to_thread(reading.run, lambda: wanted() and not given_up.is_set())
     )
     try:
-        await consumer.start()
-        yield consumer
-    finally:
-        await consumer.stop()
+        return await asyncio.shield(work)
+    finally:  # whoever is cancelled here leaves no thread behind that fills what is dropped
+        given_up.set()
+        await asyncio.wait([work])
 
 
 class _Reading:
     def __init__(
         self,
-        reader: Any,
-        topic: str,
+        settings: Settings,
+        source: str,
+        state: str,
         restores: Mapping[int, Restore],
         report: Callable[[int, int], None],
-        *,
-        declared: bool,
     ) -> None:
-        self._tell = report
-        self._reader = reader
-        self._declared = declared
-        self._topic = topic
+        self._settings = settings
+        self._source = source
+        self._state = state
         self._restores = restores
+        self._tell = report
         self._records = 0
         self._ends = dict.fromkeys(restores, 0)
         self._began = self._reported = time.monotonic()
 
-    async def run(self, wanted: Callable[[], bool]) -> int:
-        reader = self._reader
-        if not await self._is_there(wanted):
-            return 0
-        every = [TopicPartition(self._topic, partition) for partition in self._restores]
-        ends = await reader.end_offsets(every)
-        self._ends = {tp.partition: end for tp, end in ends.items()}
-        left = {tp: end for tp, end in ends.items() if end > 0}
-        reader.assign(list(left))
-        if left:
-            await reader.seek_to_beginning(*left)
-        while left and wanted():
-            for tp, records in (await reader.getmany(*left, timeout_ms=500)).items():
-                self._restores[tp.partition].apply(records)
-                self._records += len(records)
-            # Compaction and control records leave offsets without a record: ask the position.
-            at = {tp: await reader.position(tp) for tp in left}
-            left = {tp: end for tp, end in left.items() if at[tp] < end}
-            self._report(sum(end - at[tp] for tp, end in left.items()))
-        return self._records
+    def run(self, wanted: Callable[[], bool]) -> Restored | None:
+        """Do all of it; the machine's restores belong to this thread meanwhile."""
+        admin = Admin(self._settings)
+        origin = _origin(admin, self._source, self._state)
+        if self._is_there(admin, wanted):
+            self._ends = admin.ends(self._state, self._restores)
+            self._read(wanted)
+        if not wanted():
+            return None
+        starts = {partition: each.finish(origin) for partition, each in self._restores.items()}
+        starts = _check(admin, self._source, self._state, starts)
+        overtaken = {partition: each.overtaken() for partition, each in self._restores.items()}
+        seconds = time.monotonic() - self._began
+        return Restored(starts, self._records, seconds, self._followed(), overtaken)
 
-    def read(self) -> dict[Place, int]:
+    def _read(self, wanted: Callable[[], bool]) -> None:
+        with BulkReader(self._settings, self._state, self._ends) as reader:
+            while reader.left and wanted():
+                for partition, records in reader.read().items():
+                    self._restores[partition].apply(records)
+                    self._records += len(records)
+                self._report(sum(reader.left.values()))
+
+    def _followed(self) -> dict[Place, int]:
         """Return up to where nothing stale stands, by topic and partition."""
-        found = {(self._topic, partition): end for partition, end in self._ends.items()}
+        found = {(self._state, partition): end for partition, end in self._ends.items()}
         for partition, restore in self._restores.items():
             found |= followed(restore.remarks(), partition)
         return found
 
-    async def _is_there(self, wanted: Callable[[], bool]) -> bool:
-        began = time.monotonic()
-        while self._topic not in await self._reader.topics():
-            if not self._declared:
-                _log.warning("%s does not exist: every state begins empty", self._topic)
+    def _is_there(self, admin: Admin, wanted: Callable[[], bool]) -> bool:
+        while self._state not in admin.partitions():
+            if not self._settings.declare_topics:
+                _log.warning("%s does not exist: every state begins empty", self._state)
                 return False
-            if time.monotonic() - began > ABSENT_SECONDS:
+            if time.monotonic() - self._began > ABSENT_SECONDS:
                 raise BrokerUnavailable(
-                    f"{self._topic} does not exist: create it with `crm-online topics`"
+                    f"{self._state} does not exist: create it with `crm-online topics`"
                 )
-            # A broker hears of a new topic a little later than the controller that made it.
-            await asyncio.sleep(ABSENT_SECONDS / 50)
             if not wanted():
                 return False
+            # A broker hears of a new topic a little later than the controller that made it.
+            time.sleep(ABSENT_SECONDS / 50)
         return True
 
     def _report(self, left: int) -> None:
         self._tell(self._records, left)
         now = time.monotonic()
-        if now - self._reported < REPORT_SECONDS or not left:
+        if now - self._reported < REPORT_SECONDS or not left or not self._records:
             return
         self._reported = now
         rate = self._records / (now - self._began)
         _log.info(
             "restoring %s: %d records, %d/s, at most %d s left",
-            self._topic,
+            self._state,
             self._records,
             rate,
             left / max(rate, 1.0),
         )
 
 
-async def _check(reader: Any, source: str, state: str, starts: dict[int, int]) -> dict[int, int]:
-    held = [TopicPartition(source, partition) for partition in starts]
-    lows, ends = await reader.beginning_offsets(held), await reader.end_offsets(held)
+def _check(admin: Admin, source: str, state: str, starts: dict[int, int]) -> dict[int, int]:
+    lows, ends = admin.begins(source, starts), admin.ends(source, starts)
     found = {}
     for partition, start in starts.items():
-        tp = TopicPartition(source, partition)
-        low, end = lows[tp], ends[tp]
+        low, end = lows[partition], ends[partition]
         where = f"{source}[{partition}]@{start}"
         if start > end:
             raise SnapshotError(
@@ -243,9 +214,8 @@ async def _check(reader: Any, source: str, state: str, starts: dict[int, int]) -
     return found
 
 
-def _origin(settings: Settings, source: str, state: str) -> Origin:
+def _origin(admin: Admin, source: str, state: str) -> Origin:
     """Say which log is there; its partitions and those of the state must be as many."""
-    admin = Admin(settings)
     origin = admin.origin(source)
     if not origin.partitions:
         raise ConfigurationError(

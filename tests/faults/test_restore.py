@@ -11,7 +11,7 @@ from crm_online.customers.state import CustomerState
 from crm_online.customers.store import encode_state
 from crm_online.log import Message
 from crm_online.scoring import Scorer
-from streams import checkpoint
+from streams import bulk, checkpoint
 from streams.embedded import RealKafka, Valkey
 from streams.producer import OutputProducer
 from streams.topics import create_missing
@@ -30,7 +30,7 @@ async def test_progress_is_logged_with_rate_and_time_left(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(checkpoint, "REPORT_SECONDS", 0.0)
-    monkeypatch.setattr(checkpoint, "FETCH_BYTES", 64 * 1024)  # many fetches of few customers
+    monkeypatch.setattr(bulk, "AT_ONCE", 2000)
     settings = job_settings(app, real_kafka, valkey, partitions=1)
     create_missing(settings)
     producer = OutputProducer(settings, lambda error: None)
