@@ -1,0 +1,61 @@
+"""The replay of a history, and what comes after it, with progress on standard error."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from crm_online.evaluation.replaying import replayed
+from streams.evaluating.request import Request
+from streams.progress import Stage, progress_bar
+
+if TYPE_CHECKING:
+    from crm_online.evaluation.gathering import Gathering
+
+__all__ = ["Replayed", "replay", "telling"]
+
+
+class Replayed:
+    """What was published, and how long it took.
+
+    Parameters
+    ----------
+    gathering
+        From `replayed`.
+    seconds
+        Of the whole replay.
+    code
+        Exit code that the file asks for.
+    """
+
+    def __init__(self, gathering: Gathering, seconds: float, code: int) -> None:
+        self.gathering = gathering
+        self.seconds = seconds
+        self.code = code
+
+
+def replay(request: Request) -> Replayed:
+    """Replay the history; says what was left out of it."""
+    began = time.perf_counter()
+    with progress_bar(lambda: request.history.stage("replaying")):
+        gathering = replayed(request.history.steps(request.max_ahead_seconds), request.settings)
+    seconds = time.perf_counter() - began
+    return Replayed(gathering, seconds, request.history.end())
+
+
+class _Telling:
+    def __init__(self) -> None:
+        self.stage = Stage("rating", None)
+
+    def __call__(self, word: str, share: float) -> None:
+        self.stage = Stage(word.replace("_", " "), share)
+
+
+@contextmanager
+def telling() -> Iterator[_Telling]:
+    """Show how far the rating is, for as long as the block runs."""
+    tell = _Telling()
+    with progress_bar(lambda: tell.stage):
+        yield tell
