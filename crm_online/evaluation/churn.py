@@ -8,11 +8,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from crm_online.errors import ConfigurationError
-from crm_online.evaluation.batch_models import CLASSIFIERS
+from crm_online.evaluation.batch_models import CLASSIFIERS, Train
 from crm_online.evaluation.gathering import Flags, Numbers, Predictions
 from crm_online.evaluation.metrics import churn_figures, expected_calibration_error
 from crm_online.evaluation.relearning import relearn_churn
-from crm_online.evaluation.sweeps import Clock, Fitted, Rated, Rows, mean_so_far, refitted
+from crm_online.evaluation.sweeps import Ask, Clock, Rated, Sweep, mean_so_far, refitted
 from crm_online.settings import Settings
 
 __all__ = ["ChurnEvaluation", "evaluate_churn"]
@@ -128,12 +128,12 @@ def _others(
     rated = {"base_rate": Rated(base_rate, clock() - began)}
     for name, train in CLASSIFIERS.items():
 
-        def fit(known: Rows, train: Any = train) -> Fitted | None:
-            labels = predictions.churned[known]
+        def fit(sweep: Sweep, train: Train = train) -> Ask | None:
+            labels = predictions.churned[sweep.known]
             if min(labels.sum(), (~labels).sum()) < settings.min_outcomes:
                 return None  # as the scorer: the base rate until then
-            fitted: Fitted = train(predictions.features[known], labels)
-            return fitted
+            chances_of = train(predictions.features[sweep.known], labels)
+            return lambda rows: chances_of(predictions.features[rows])
 
         def told(done: float, name: str = name) -> None:
             tell(name, done)

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crm_online.evaluation.gathering import Numbers, Predictions
 
-__all__ = ["Clock", "Fitted", "Rated", "Sweep", "mean_so_far", "refitted", "sweeps"]
+__all__ = ["Ask", "Clock", "Rated", "Rows", "Sweep", "mean_so_far", "refitted", "sweeps"]
 
 Rows = NDArray[np.intp]
+Ask = Callable[[Rows], Numbers]
 Clock = Callable[[], float]
-
-
-class Fitted(Protocol):
-    """A batch model that was fitted."""
-
-    def predict(self, features: Numbers) -> Numbers:
-        """Return one number per row."""
 
 
 class Rated(NamedTuple):
@@ -57,7 +51,9 @@ class Sweep(NamedTuple):
 
 
 def sweeps(predictions: Predictions, seconds: float) -> Iterator[Sweep]:
-    """Go through the sweeps, on a grid from the first prediction on; those without any are left out.
+    """Go through the sweeps, on a grid from the first prediction on.
+
+    A sweep without a prediction until the next is left out.
 
     Parameters
     ----------
@@ -100,7 +96,7 @@ def mean_so_far(predictions: Predictions, labels: Numbers, prior: float, weight:
 def refitted(
     predictions: Predictions,
     every_seconds: float,
-    fit: Callable[[Rows], Fitted | None],
+    fit: Callable[[Sweep], Ask | None],
     stand_in: Numbers,
     clock: Clock,
     tell: Callable[[float], None],
@@ -114,7 +110,7 @@ def refitted(
     every_seconds
         From one sweep to the next.
     fit
-        Takes the rows whose labels are known; ``None`` while they are too few.
+        Returns what answers for rows until the next sweep; ``None`` while too little is known.
     stand_in : array of float64, shape (n,)
         What is said until then.
     clock
@@ -125,9 +121,9 @@ def refitted(
     said, seconds, done = stand_in.copy(), 0.0, 0
     for sweep in sweeps(predictions, every_seconds):
         began = clock()
-        model = fit(sweep.known)
-        if model is not None:
-            said[sweep.asked] = model.predict(predictions.features[sweep.asked])
+        ask = fit(sweep)
+        if ask is not None:
+            said[sweep.asked] = ask(sweep.asked)
         seconds += clock() - began
         done += len(sweep.asked)
         tell(done / len(predictions))

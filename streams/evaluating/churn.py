@@ -53,14 +53,7 @@ def rate_churn(request: Request, *, baselines: bool, json: bool) -> int:
             clock=time.perf_counter,
             tell=tell,
         )
-    report = {
-        "horizon_days": request.settings.horizon_days,
-        "sweep_days": request.settings.prediction_interval_days,
-        "events": request.history.passed,
-        "refused": replayed.gathering.refused,
-        "replay_seconds": replayed.seconds,
-        **rated.report(),
-    }
+    report = {**replayed.about(request), **rated.report()}
     if request.plot is not None:
         raise ConfigurationError("--plot is not there yet")
     if json:

@@ -87,3 +87,43 @@ def churn(
         given, settings_file, set_, horizon_days=horizon_days, sweep_days=sweep_days, plot=plot
     )
     raise typer.Exit(rate_churn(asked, baselines=baselines, json=json_))
+
+
+@evaluate_app.command()
+def value(
+    file: options.File,
+    format_: options.Format = "segment",
+    horizon_days: Horizon = None,
+    sweep_days: Sweep = None,
+    baselines: Baselines = False,
+    plot: Plot = None,
+    json_: options.Json = False,
+    order: options.Order = None,
+    max_ahead: options.MaxAhead = None,
+    customer: options.Customer = None,
+    at: options.At = None,
+    item: options.Item = None,
+    amount: options.Amount = None,
+    kind: options.Kind = None,
+    set_: options.Set = None,
+    settings_file: options.SettingsFile = None,
+) -> None:
+    """Rate expected spend, as of `crm-online evaluate churn`.
+
+    Examples:
+      crm-online evaluate value events.jsonl --baselines
+      crm-online evaluate value online_retail.csv.gz --format online-retail --horizon-days 60
+      crm-online evaluate value sales.csv --format csv --customer client --at day --amount paid
+
+    Exits as crm-online evaluate churn does.
+    """
+    from streams.evaluating.request import FileOptions, request
+    from streams.evaluating.value import rate_value
+    from streams.steps import ColumnNames
+
+    columns = ColumnNames(customer, at, item, amount, kind)
+    given = FileOptions(file, format_, order, max_ahead, columns)
+    asked = request(
+        given, settings_file, set_, horizon_days=horizon_days, sweep_days=sweep_days, plot=plot
+    )
+    raise typer.Exit(rate_value(asked, baselines=baselines, json=json_))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crm_online.evaluation.replaying import replayed
 from streams.evaluating.request import Request
@@ -34,6 +34,16 @@ class Replayed:
         self.gathering = gathering
         self.seconds = seconds
         self.code = code
+
+    def about(self, request: Request) -> dict[str, Any]:
+        """Return what every report begins with."""
+        return {
+            "horizon_days": request.settings.horizon_days,
+            "sweep_days": request.settings.prediction_interval_days,
+            "events": request.history.passed,
+            "refused": self.gathering.refused,
+            "replay_seconds": self.seconds,
+        }
 
 
 def replay(request: Request) -> Replayed:
