@@ -20,6 +20,7 @@ __all__ = ["Flags", "Gathering", "Moments", "Numbers", "Predictions"]
 Numbers = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
+_OPENED: Final = b"crm.prediction.opened"
 _SETTLED: Final = b"crm.prediction.settled"
 _SCORE: Final = b"crm.score.updated"
 
@@ -43,6 +44,15 @@ class _Score(msgspec.Struct, frozen=True, gc=False):
     spend: float
 
 
+class _Opened(msgspec.Struct, frozen=True, gc=False):
+    """What evaluations need of an `Opened`."""
+
+    customer_id: str
+    opened_at: datetime
+    rfm: tuple[float, float, float]
+
+
+_opened: Final = msgspec.json.Decoder(_Opened)
 _settled: Final = msgspec.json.Decoder(Settled)
 _score: Final = msgspec.json.Decoder(_Score)
 
@@ -131,6 +141,7 @@ class Gathering:
         self._outcomes = count()
         self._settled: list[tuple[int, Settled]] = []
         self._scores: list[_Score] = []
+        self._opened: list[_Opened] = []
 
     def watch(self, batches: Iterable[Effects]) -> Iterator[Effects]:
         """Pass batches on, and keep what is needed of each."""
@@ -139,8 +150,11 @@ class Gathering:
             self.refused += len(effects.outputs.get("dead-letters", ()))
             for message in effects.outputs.get("outcomes", ()):
                 offset = next(self._outcomes)
-                if dict(message.headers).get("ce_type") == _SETTLED:
+                kind = dict(message.headers).get("ce_type")
+                if kind == _SETTLED:
                     self._settled.append((offset, _settled.decode(message.value or b"")))
+                elif kind == _OPENED:
+                    self._opened.append(_opened.decode(message.value or b""))
             for message in effects.outputs.get("scores", ()):
                 if dict(message.headers).get("ce_type") == _SCORE:
                     self._scores.append(_score.decode(message.value or b""))
@@ -165,6 +179,10 @@ class Gathering:
             np.array([row.late for row in rows], bool),
             _numbers(row.spend for row in rows),
         )
+
+    def rfm(self) -> dict[tuple[str, float], tuple[float, float, float]]:
+        """Return recency, frequency and money by customer and time of the prediction."""
+        return {(row.customer_id, row.opened_at.timestamp()): row.rfm for row in self._opened}
 
     def moments(self) -> Moments:
         """Return all scores, in log order."""

@@ -125,7 +125,7 @@ def fit_gamma_gamma(buyers: Buyers) -> GammaGamma:
     mean = buyers.mean_value / unit
 
     def cost(logs: Numbers) -> float:
-        p, q, gamma = np.exp(logs) + (0.0, 1.0, 0.0)
+        p, q, gamma = np.exp(logs) + np.array([0.0, 1.0, 0.0])
         likelihood = (
             gammaln(p * n + q)
             - gammaln(p * n)

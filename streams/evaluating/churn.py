@@ -6,9 +6,9 @@ import sys
 import time
 from typing import Any, Final
 
-from crm_online.errors import ConfigurationError
 from crm_online.evaluation.churn import evaluate_churn
 from crm_online.evaluation.extras import require
+from crm_online.evaluation.plots import draw_churn
 from streams.evaluating.replaying import replay, telling
 from streams.evaluating.request import Request
 from streams.evaluating.tables import print_json, print_models
@@ -55,7 +55,7 @@ def rate_churn(request: Request, *, baselines: bool, json: bool) -> int:
         )
     report = {**replayed.about(request), **rated.report()}
     if request.plot is not None:
-        raise ConfigurationError("--plot is not there yet")
+        draw_churn(rated, request.plot)
     if json:
         print_json(report)
     else:

@@ -127,3 +127,42 @@ def value(
         given, settings_file, set_, horizon_days=horizon_days, sweep_days=sweep_days, plot=plot
     )
     raise typer.Exit(rate_value(asked, baselines=baselines, json=json_))
+
+
+@evaluate_app.command()
+def segments(
+    file: options.File,
+    format_: options.Format = "segment",
+    horizon_days: Horizon = None,
+    sweep_days: Sweep = None,
+    plot: Plot = None,
+    json_: options.Json = False,
+    order: options.Order = None,
+    max_ahead: options.MaxAhead = None,
+    customer: options.Customer = None,
+    at: options.At = None,
+    item: options.Item = None,
+    amount: options.Amount = None,
+    kind: options.Kind = None,
+    set_: options.Set = None,
+    settings_file: options.SettingsFile = None,
+) -> None:
+    """Show how large segments are, how steady, who goes where, and what they are worth.
+
+    Examples:
+      crm-online evaluate segments events.jsonl --plot segments.svg
+      crm-online evaluate segments online_retail.csv.gz --format online-retail
+      crm-online evaluate segments sales.csv --format csv --customer client --at day --json
+
+    Exits as crm-online evaluate churn does.
+    """
+    from streams.evaluating.request import FileOptions, request
+    from streams.evaluating.segments import rate_segments
+    from streams.steps import ColumnNames
+
+    columns = ColumnNames(customer, at, item, amount, kind)
+    given = FileOptions(file, format_, order, max_ahead, columns)
+    asked = request(
+        given, settings_file, set_, horizon_days=horizon_days, sweep_days=sweep_days, plot=plot
+    )
+    raise typer.Exit(rate_segments(asked, json=json_))

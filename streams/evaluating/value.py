@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Any, Final
 
+from crm_online.evaluation.plots import draw_value
 from crm_online.evaluation.value import evaluate_value
 from streams.evaluating.replaying import replay, telling
 from streams.evaluating.request import Request
@@ -36,6 +37,8 @@ def rate_value(request: Request, *, baselines: bool, json: bool) -> int:
             tell=tell,
         )
     report = {**replayed.about(request), **rated.report()}
+    if request.plot is not None:
+        draw_value(rated, request.plot)
     if json:
         print_json(report)
     else:
