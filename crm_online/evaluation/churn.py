@@ -9,15 +9,15 @@ import numpy as np
 
 from crm_online.errors import ConfigurationError
 from crm_online.evaluation.batch_models import CLASSIFIERS, Train
-from crm_online.evaluation.gathering import Flags, Numbers, Predictions
-from crm_online.evaluation.metrics import churn_figures, expected_calibration_error
+from crm_online.evaluation.gathering import Flags, Predictions
+from crm_online.evaluation.metrics import churn_figures
 from crm_online.evaluation.relearning import relearn_churn
 from crm_online.evaluation.sweeps import Ask, Clock, Rated, Sweep, mean_so_far, refitted
 from crm_online.settings import Settings
 
 __all__ = ["ChurnEvaluation", "evaluate_churn"]
 
-SETTLED_FIRST: Final = 1000
+SEASONED: Final = 1000  # outcomes known before a prediction was made
 
 
 class ChurnEvaluation(NamedTuple):
@@ -45,12 +45,11 @@ class ChurnEvaluation(NamedTuple):
 
     def figures(self, rated: Rated) -> dict[str, float | None]:
         """Return the figures of one model, over the counted predictions."""
-        labels, said = self.predictions.churned[self.counted], rated.said[self.counted]
-        seasoned = self.counted & (self._known_before() >= SETTLED_FIRST)
-        return churn_figures(labels, said) | {
-            "ece_after_1000": expected_calibration_error(
-                self.predictions.churned[seasoned], rated.said[seasoned]
-            ),
+        known, seasoned = self.predictions, self.counted & self.predictions.seasoned(SEASONED)
+        after = churn_figures(known.churned[seasoned], rated.said[seasoned])
+        return {
+            **churn_figures(known.churned[self.counted], rated.said[self.counted]),
+            **{f"{name}_after_1000": after[name] for name in ("auc", "log_loss", "ece")},
             "seconds": rated.seconds,
         }
 
@@ -68,10 +67,6 @@ class ChurnEvaluation(NamedTuple):
             "scorer": self.figures(self.scorer),
             "baselines": {name: self.figures(rated) for name, rated in self.baselines.items()},
         }
-
-    def _known_before(self) -> Numbers:
-        dues = np.sort(self.predictions.due)
-        return np.searchsorted(dues, self.predictions.opened, side="left").astype(float)
 
 
 def evaluate_churn(

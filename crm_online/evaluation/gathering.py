@@ -98,6 +98,12 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.opened)
 
+    def seasoned(self, outcomes: int) -> Flags:
+        """Tell which were made when at least so many labels were known."""
+        known = np.searchsorted(np.sort(self.due), self.opened, side="left")
+        enough: Flags = known >= outcomes
+        return enough
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moments:

@@ -92,9 +92,10 @@ def _figure(path: Path, panels: int, width: float = 5.0) -> Iterator[Any]:
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
     for axis in axes[panels > 1 :]:
-        locator = AutoDateLocator(maxticks=6)
+        locator = AutoDateLocator(maxticks=6)  # type: ignore[no-untyped-call]
         axis.xaxis.set_major_locator(locator)
-        axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
+        axis.xaxis.set_major_formatter(formatter)
         axis.set(xlabel="predictions made in")
     yield axes
     # The date would make every drawing of the same figures another file.

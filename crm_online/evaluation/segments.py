@@ -93,7 +93,8 @@ class _Grid:
         self.names = moments.customers[self.rows]
         first = float(self.at.min()) if self.size else 0.0
         self._week = ((self.at - first) // interval).astype(np.intp)
-        self.weeks = first + interval * np.arange(int(self._week.max()) + 1 if self.size else 0)
+        count = int(self._week.max()) + 1 if self.size else 0
+        self.weeks: Numbers = first + interval * np.arange(count, dtype=np.float64)
         # A gap of more than one step is a customer who slept; half a step forgives rounding.
         self._follows: Flags = (np.diff(self.codes) == 0) & (np.diff(self.at) < 1.5 * interval)
 
@@ -123,7 +124,8 @@ class _Grid:
     def latest(self) -> Rows:
         """Return the newest place of each customer who was looked at in the last step."""
         last = np.append(np.flatnonzero(np.diff(self.codes)), self.size - 1)
-        return last[self._week[last] >= self._week.max() - 1]
+        recent: Rows = last[self._week[last] >= self._week.max() - 1]
+        return recent
 
 
 def _worth(gathering: Gathering, grid: _Grid, flow: NDArray[np.int64]) -> dict[str, Any]:

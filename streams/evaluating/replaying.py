@@ -14,7 +14,7 @@ from streams.progress import Stage, progress_bar
 if TYPE_CHECKING:
     from crm_online.evaluation.gathering import Gathering
 
-__all__ = ["Replayed", "replay", "telling"]
+__all__ = ["Replayed", "one_thread", "replay", "telling"]
 
 
 class Replayed:
@@ -53,6 +53,19 @@ def replay(request: Request) -> Replayed:
         gathering = replayed(request.history.steps(request.max_ahead_seconds), request.settings)
     seconds = time.perf_counter() - began
     return Replayed(gathering, seconds, request.history.end())
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let arithmetic run on one thread for as long as the block runs.
+
+    Seconds are those of the processor: with threads that wait in a loop for work, these would
+    count waiting, and a busy machine would decide who is fast.
+    """
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415 - comes with scikit-learn
+
+    with threadpool_limits(limits=1):
+        yield
 
 
 class _Telling:

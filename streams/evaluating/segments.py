@@ -63,7 +63,7 @@ def _row(name: str, about: dict[str, Any]) -> list[str]:
 
 
 def _print_flow(flow: dict[str, dict[str, int]]) -> None:
-    """A column per segment, under its initials, which are unique."""
+    """Print a column per segment, under its initials, which are unique."""
     heads = ["", *("".join(word[0] for word in name.split("_")) for name in flow)]
     rows = []
     for name, goes in flow.items():

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from crm_online.evaluation.plots import draw_value
 from crm_online.evaluation.value import evaluate_value
-from streams.evaluating.replaying import replay, telling
+from streams.evaluating.replaying import one_thread, replay, telling
 from streams.evaluating.request import Request
 from streams.evaluating.tables import print_json, print_models
 
@@ -28,12 +28,12 @@ def rate_value(request: Request, *, baselines: bool, json: bool) -> int:
     replayed = replay(request)
     if replayed.code:
         return replayed.code
-    with telling() as tell:
+    with one_thread(), telling() as tell:
         rated = evaluate_value(
             replayed.gathering,
             request.settings,
             baselines=baselines,
-            clock=time.perf_counter,
+            clock=time.process_time,
             tell=tell,
         )
     report = {**replayed.about(request), **rated.report()}
