@@ -1,0 +1,1 @@
+"""The `evaluate` commands: how good the product's predictions are on a file."""
