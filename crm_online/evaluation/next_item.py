@@ -6,7 +6,7 @@ import gc
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from crm_online.evaluation.next_item_baselines import BASELINES
@@ -20,6 +20,10 @@ __all__ = ["Evaluation", "Judged", "Progress", "evaluate_next_item"]
 BATCH: Final = 500  # as a scorer asks
 
 Progress = Callable[[str, float], None]
+
+
+def _silent(word: str, share: float) -> None:
+    del word, share
 
 
 class _Model(Protocol):
@@ -95,17 +99,13 @@ class Evaluation:
     scorer: Judged
     baselines: dict[str, Judged] = field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return all figures, as JSON has them."""
-        return asdict(self)
-
 
 def evaluate_next_item(
     train: Sequence[Interaction],
     test: Sequence[Interaction],
     *,
     seed: int = 7,
-    progress: Progress = lambda word, share: None,
+    progress: Progress = _silent,
     baselines: Sequence[str] = tuple(BASELINES),
 ) -> Evaluation:
     """Measure the product's next-item model and the baselines under both protocols.
@@ -125,8 +125,8 @@ def evaluate_next_item(
 
     Examples
     --------
-    >>> def clicks(*sessions):
-    ...     return [Interaction(0, 0, who, 1, item, "", 0.0) for who, row in sessions for item in row]
+    >>> def clicks(*rows):
+    ...     return [Interaction(0, 0, who, 1, item, "", 0.0) for who, row in rows for item in row]
     >>> found = evaluate_next_item(clicks(("a", "xy"), ("b", "xy")), clicks(("c", "xy")))
     >>> found.queries, found.scorer.frozen["hr_1"], found.baselines["popularity"].frozen["hr_1"]
     (1, 1.0, 0.0)

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-__all__ = ["TOP", "ListQuality"]
+__all__ = ["CUTS", "TOP", "ListQuality"]
 
 TOP: Final = 20
 CUTS: Final = (1, 5, 10, 20)

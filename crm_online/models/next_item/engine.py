@@ -138,9 +138,7 @@ class Engine:
     def recommend(self, queries: PackedQueries, k: int) -> Lists:
         """Rank k items for each query; see `listing.recommend`."""
         lists = _new_lists(len(queries.customers), k)
-        recommend(
-            queries, self.index, self.embedding, self.reranker.weights, self.scratch, lists
-        )
+        recommend(queries, self.index, self.embedding, self.reranker.weights, self.scratch, lists)
         return lists
 
     def evidence(self, queries: PackedQueries) -> tuple[Int32, Float32]:

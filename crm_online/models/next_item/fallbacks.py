@@ -1,4 +1,4 @@
-"""Kernels: what fills a list that the neighbours left short: covisited items, then trending ones."""
+"""Kernels: what fills a list that neighbours left short, covisited items and trending ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHARES, STRONGEST_SHARE, STRONGEST_ITEM = range(3)  # columns of an evidence row
 
 
 @compiled
-def list_covisited(
+def list_covisited(  # noqa: C901 - split, it would hand nine arrays around
     session: Int32,
     first: int,
     query: int,

@@ -42,6 +42,7 @@ SCALES = np.array([0.3] * 8 + [1.0, 0.1, 0.1], np.float32)
 TOLERANCE = np.float32(0.01)  # added to shares
 CLOSE = np.float32(0.2)  # scale of dot products
 LEAST = np.float32(1e-6)
+BEFORE_LAST = 2  # distance of the click before the last
 
 
 @vectorised
@@ -105,8 +106,8 @@ def _describe_evidence(
             features[column, entry] = rows[place, column] / largest[column] + TOLERANCE
         distance = rows[place, DISTANCE]
         features[IS_LAST, entry] = distance == 1
-        features[IS_BEFORE, entry] = distance == 2
-        features[IS_OLDER, entry] = distance > 2
+        features[IS_BEFORE, entry] = distance == BEFORE_LAST
+        features[IS_OLDER, entry] = distance > BEFORE_LAST
         features[CLOSENESS, entry] = np.float32(1) / distance if distance > 0 else np.float32(0)
 
 

@@ -1,4 +1,4 @@
-"""Kernels that learn what is counted: clicks into sessions, postings, covisits and trends; items in and out."""
+"""Kernels that count: clicks into sessions, postings, covisits, trends; items in and out."""
 
 from __future__ import annotations
 

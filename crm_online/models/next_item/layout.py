@@ -1,7 +1,8 @@
 """The arrays of the session index, and the scratch arrays of a query.
 
-Item number 0 is *no item*; the last 16 numbers are spare (see `strangers`). Session rows hold item numbers, oldest click first; a negative entry
-keeps the place of a click on an item that is not in the index (not yet, or not any more).
+Item number 0 is *no item*; the last 16 numbers are spare (see `strangers`). Session rows hold item
+numbers, oldest click first; a negative entry keeps the place of a click on an item that is not in
+the index (not yet, or not any more).
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def _choose(item: int, size: int, reranker: Reranker, scratch: Scratch) -> None:
 
 
 @compiled
-def learn_clicks(
+def learn_clicks(  # noqa: PLR0913 - kernels take bare arrays
     customers: UInt64,
     sessions: Int64,
     items: Int32,

@@ -8,15 +8,14 @@ from crm_online.models.next_item.compiling import compiled
 from crm_online.models.next_item.fallbacks import list_covisited, list_trending
 from crm_online.models.next_item.inserting import insert, seal
 from crm_online.models.next_item.layout import (
+    BECAUSE,
     COVISITATION_SOURCE,
-    DISTANCE,
     FLAT,
     NEIGHBOUR_SOURCE,
     SESSION_LENGTH,
     SPARE,
     STRONGEST_NEIGHBOUR,
     TRENDING_SOURCE,
-    BECAUSE,
     Float32,
     Index,
     Int32,
@@ -67,7 +66,12 @@ def _stands_later(item: int, distance: int, session: Int32) -> bool:
 
 @compiled
 def _list_ranked(
-    size: int, query: int, session: Int32, scratch: Scratch, items: Int32, scores: Float32,
+    size: int,
+    query: int,
+    session: Int32,
+    scratch: Scratch,
+    items: Int32,
+    scores: Float32,
     because: Int32,
 ) -> int:
     """List the best of the short list by their chances, with reasons; return how many."""

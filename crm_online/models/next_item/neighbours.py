@@ -44,7 +44,7 @@ PER_ROOT_LENGTH = (1 / np.sqrt(np.maximum(_GAPS, 1))).astype(np.float32)
 
 
 @compiled
-def _sum_evidence(
+def _sum_evidence(  # noqa: C901, PLR0912 - a call per neighbour would cost a fifth
     kept: int,
     newest: int,
     slots: int,

@@ -43,7 +43,7 @@ class Numbering:
         self._engine = engine
 
     def number(self, interactions: Sequence[Interaction]) -> Iterator[Clicks]:
-        """Number interactions in their order.
+        """Give numbers to interactions, in their order.
 
         An item enters between two runs of clicks, so a run must be learned before the next is
         asked for.

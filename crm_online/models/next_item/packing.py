@@ -94,13 +94,11 @@ def name_lists(
         def name(number: int, place: int = place) -> str:
             return names[number] if number > 0 else stranger(place, number)
 
-        named.append(
-            [
-                Candidate(
-                    name(item), score, SOURCES[source], tuple([name(own) for own in because if own])
-                )
-                for item, score, source, because in zip(*row, strict=True)
-                if source
-            ]
-        )
+        found = []
+        for item, score, source, because in zip(*row, strict=True):
+            title = name(item) if source else ""
+            if title:  # a stranger may have been forgotten meanwhile
+                reasons = tuple([name(own) for own in because if own])
+                found.append(Candidate(title, score, SOURCES[source], reasons))
+        named.append(found)
     return named

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-
-from river.reco.base import Ranker
 
 from crm_online.errors import ConfigurationError
 from crm_online.models.next_item.catalogue import Catalogue
 from crm_online.models.next_item.numbering import Numbering
-from crm_online.models.next_item.packing import hash_customer, name_lists, pack_queries, strangers_of
+from crm_online.models.next_item.one_by_one import OneByOne
+from crm_online.models.next_item.packing import (
+    hash_customer,
+    name_lists,
+    pack_queries,
+    strangers_of,
+)
 from crm_online.models.next_item.queries import Candidate, Query
 from crm_online.models.next_item.repurchase import RepurchaseHabits
 from crm_online.scores import Interaction
@@ -21,15 +25,16 @@ if TYPE_CHECKING:
 
 __all__ = ["NextItem"]
 
-Context = Mapping[str, Any] | None
-PREFERENCE_DEPTH = 1000
 
-
-class NextItem(Ranker):
+class NextItem(OneByOne):
     """Next items by session neighbours, then covisitation, then trending.
 
-    Learning is a function of the interactions in their order only: no clock, no random number,
-    no batch boundary. Predictions change nothing that is learned.
+    What the neighbours name is put in order by a re-ranker: by what speaks for each item, by its
+    popularity and age, and by vectors of items. All of it is learned click by click.
+
+    Learning is a function of the interactions in their order only: no clock, no batch boundary,
+    and what is drawn is drawn from the number of clicks. Predictions change nothing that is
+    learned.
 
     Parameters
     ----------
@@ -67,7 +72,7 @@ class NextItem(Ranker):
     References
     ----------
     Garg et al., Sequence and time aware neighborhood for session-based recommendations (STAN),
-    SIGIR 2019.
+    SIGIR 2019, for the neighbours; `embedding` and `reranker` name theirs.
     """
 
     def __init__(
@@ -126,7 +131,9 @@ class NextItem(Ranker):
         """
         self._learn(interactions, 0.0, 0)
 
-    def replay_many(self, interactions: Sequence[Interaction], k: int = 10) -> list[list[Candidate]]:
+    def replay_many(
+        self, interactions: Sequence[Interaction], k: int = 10
+    ) -> list[list[Candidate]]:
         """Predict each interaction from its session so far, and then learn it.
 
         Parameters
@@ -142,7 +149,9 @@ class NextItem(Ranker):
         """
         return self._learn(interactions, self.rerank_sample, k)
 
-    def _learn(self, interactions: Sequence[Interaction], rate: float, k: int) -> list[list[Candidate]]:
+    def _learn(
+        self, interactions: Sequence[Interaction], rate: float, k: int
+    ) -> list[list[Candidate]]:
         listed: list[list[Candidate]] = []
         for clicks in self._numbering.number(interactions):
             lists = self._engine.learn(*clicks, rate, k)
@@ -199,66 +208,10 @@ class NextItem(Ranker):
         number = self._catalogue.numbers.get(item, 0)
         return self._habits.has_habit(self._catalogue.categories[number])
 
-    def learn_one(self, user: Hashable, item: Hashable, y: Any = 1, x: Context = None) -> None:
-        """Learn that a user touched an item.
-
-        Parameters
-        ----------
-        user, item
-            Learned under their ``str``.
-        y
-            Reward; nothing is learned where it is not above zero.
-        x
-            Context: ``session`` (int, default 0), ``kind`` (str), ``at`` (seconds).
-        """
-        if not y > 0:
-            return
-        context = x or {}
-        self.learn_many(
-            [
-                Interaction(
-                    offset=0,
-                    index=0,
-                    customer=str(user),
-                    session=context.get("session", 0),
-                    item=str(item),
-                    kind=context.get("kind", "Product Viewed"),
-                    at=context.get("at", 0.0),
-                    category=context.get("category", ""),
-                )
-            ]
-        )
-
-    def predict_one(  # type: ignore[override]  # River says numbers.Number, which no float is
-        self, user: Hashable, item: Hashable, x: Context = None
-    ) -> float:
-        """Return a user's preference for an item: its `Candidate.score`, 0 where not listed.
-
-        Parameters
-        ----------
-        user, item
-            As in `learn_one`.
-        x
-            Context: ``session``, and ``items`` of the open session, oldest first; by default
-            those that the index holds of that session.
-        """
-        return self._preferences(user, x).get(str(item), 0.0)
-
-    def rank(self, user: Hashable, items: set[Hashable], x: Context = None) -> list[Hashable]:
-        """Sort items by a user's preference, best first; equals in the order of their names."""
-        preferences = self._preferences(user, x)
-        return sorted(items, key=lambda item: (-preferences.get(str(item), 0.0), str(item)))
-
-    def _preferences(self, user: Hashable, x: Context) -> dict[str, float]:
-        context = x or {}
-        customer, session = str(user), context.get("session", 0)
-        items = context.get("items")
-        if items is None:
-            held = self._engine.session(hash_customer(customer), session)
-            items = [self._catalogue.names[number] for number in held]
-        query = Query(customer, session, tuple(map(str, items)))
-        listed = self.recommend_many([query], PREFERENCE_DEPTH)[0]
-        return {candidate.item: candidate.score for candidate in listed}
+    def held_items(self, customer: str, session: int) -> tuple[str, ...]:
+        """Return the items that the index holds of a session, oldest first."""
+        held = self._engine.session(hash_customer(customer), session)
+        return tuple([self._catalogue.names[number] for number in held])
 
     def warm_up(self) -> NextItem:
         """Compile the kernels, or load them, before the first query; changes nothing learned."""

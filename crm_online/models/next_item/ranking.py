@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from crm_online.models.next_item.compiling import compiled
 from crm_online.models.next_item.features import describe_shortlist
-from crm_online.models.next_item.layout import Float32, Index, Int32, Scratch
+from crm_online.models.next_item.layout import LONGEST_LIST, Float32, Index, Int32, Scratch
 from crm_online.models.next_item.neighbours import gather_evidence
 from crm_online.models.next_item.reranker import estimate_chances, score_shortlist
 from crm_online.models.next_item.shortlist import SHORTLIST, lift_evidence, shorten
@@ -47,7 +47,7 @@ def rank_session(
     """
     found = gather_evidence(session, own_slot, index, scratch)
     lift_evidence(found, scratch.candidates, scratch.evidence, scratch.rows, scratch.largest)
-    size = shorten(found, max(SHORTLIST, length), query, scratch)
+    size = shorten(found, min(max(SHORTLIST, length), LONGEST_LIST), query, scratch)
     if size > 0:
         describe_shortlist(session, found, size, index, embedding, scratch)
         score_shortlist(size, weights, scratch.features, scratch.hidden, scratch.chances)

@@ -50,8 +50,7 @@ def lift_evidence(
             rows[entry, column] = evidence[item, column]
             evidence[item, column] = 0
         for column in range(SUMS):
-            if rows[entry, column] > largest[column]:
-                largest[column] = rows[entry, column]
+            largest[column] = max(largest[column], rows[entry, column])
 
 
 @compiled

@@ -224,7 +224,9 @@ def _restore_index(state: State, engine: Engine) -> None:
     engine.index = _restore_rings(state, index)
     _restore_embedding(state.embedding, items, engine)
     if state.reranker is not None:
-        for part, data in zip(engine.reranker, msgspec.structs.astuple(state.reranker), strict=True):
+        for part, data in zip(
+            engine.reranker, msgspec.structs.astuple(state.reranker), strict=True
+        ):
             part[:] = np.frombuffer(data, part.dtype)
 
 
