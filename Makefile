@@ -8,9 +8,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 KAFKA := .kafka/.complete
 KAFKA_HINT := No real Kafka here: install Java 17 and Maven, then run 'make kafka'.
+DATA := ../shared/data
 PACKAGES := crm_online streams tests benchmarks
 
-.PHONY: help install dev demo test check lint types imports format schemas kafka test-long bench clean
+.PHONY: help install dev demo test check lint types imports format schemas kafka test-long bench quality clean
 
 help: ## Show what there is to make
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | \
@@ -51,6 +52,9 @@ kafka: $(KAFKA) ## Fetch a real Kafka for the tests (takes Java 17 and Maven)
 
 bench: dev kafka ## Measure what scoring costs, by part and on a real Kafka
 	@$(BIN)/python benchmarks/score.py
+
+quality: dev ## Measure predictions on public data in DATA, and write docs/quality.md
+	@$(BIN)/python benchmarks/quality.py $(DATA)
 
 clean: ## Remove what make and the tests have made
 	rm -rf $(VENV) .kafka .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

@@ -62,6 +62,7 @@ def test_there_is_every_command() -> None:
     wanted = {"worker", "topics", "replay", "simulate", "show", "score", "config", "demo", "verify"}
     wanted |= {"adopt", "reset", "backup", "restore"}
     wanted |= {f"dead-letters {name}" for name in ("list", "show", "replay")}
+    wanted |= {f"evaluate {name}" for name in ("churn", "value", "segments")}
     assert set(COMMANDS) == wanted
     assert {name for name, _ in EXAMPLES} == wanted
 
