@@ -15,7 +15,7 @@ from crm_online.models.active import ActiveModels
 from crm_online.models.snapshots import ModelSnapshot, SnapshotReader
 from crm_online.publishing import Publisher
 from crm_online.recommending import Recommender
-from crm_online.replica import Replica
+from crm_online.replica import RERANKER, Replica
 from crm_online.simulation.raw import RawEvent
 from crm_online.stepping import Stepper
 
@@ -87,7 +87,7 @@ def warm_up(settings: Settings, records: Sequence[LogRecord]) -> Warm:
             for message in [*effects.snapshots, *filter(None, [effects.progress])]:
                 state[message.key] = message
     published = [m for slot in both.learner.slots.values() for m in slot.publish()]
-    published += both.learner.publish_next_item()
+    published += both.learner.publish_next_item() + both.learner.publish_ranker()
     reader = SnapshotReader(settings.signing_key.get_secret_value().encode())
     return Warm(_as_records(state.values()), reader.apply(_as_records(published)))
 
@@ -120,6 +120,8 @@ class _Scorer:
         for snapshot in warm.models:
             if snapshot.name == "next_item":
                 self.replica.load(snapshot)
+            elif snapshot.name == RERANKER:
+                self.replica.adopt(snapshot)
             else:
                 self.models.adopt(snapshot)
         self.partition = Partition(0)

@@ -33,9 +33,8 @@ class InProcess:
     """
 
     def __init__(self, settings: Settings, partitions: int = 1) -> None:
-        self.scorer = Scorer(settings)
         self.learner = Learner(settings)
-        self.learner.replica = self.scorer.replica
+        self.scorer = Scorer(settings, self.learner.replica)
         self._reader = SnapshotReader(settings.signing_key.get_secret_value().encode())
         self._ends = {"outcomes": 0, "interactions": 0, "models": 0}
         for partition in range(partitions):

@@ -15,7 +15,7 @@ from crm_online.models.active import new_models
 from crm_online.models.editions import Editions
 from crm_online.models.snapshots import ModelSnapshot, Place
 from crm_online.monitoring.quality import Quality
-from crm_online.replica import Replica
+from crm_online.replica import RERANKER, Replica
 from crm_online.scores import NextItemOutcome, Opened, Outcome, Settled, Source
 from crm_online.settings import Settings
 
@@ -128,7 +128,7 @@ class Learner:
             name: Slot(name, model, _LESSONS[name], self._key, heartbeat=name == "quality")
             for name, model in self._new_models().items()
         }
-        self.replica = Replica(settings)
+        self.replica = Replica(settings, teaches=True)
 
     def _new_models(self) -> dict[str, Any]:
         return {**new_models(self._settings), "quality": Quality()}
@@ -177,6 +177,7 @@ class Learner:
         for name, slot in self.slots.items():
             slot.editions.go_on(standing(name))
         self.replica.editions.go_on(standing("next_item"))
+        self.replica.ranker_editions.go_on(standing(RERANKER))
 
     def process(self, noun: str, records: Sequence[Record]) -> None:
         """Learn from a batch of one of the two input topics.
@@ -219,8 +220,12 @@ class Learner:
         return messages
 
     def publish_next_item(self) -> list[Message]:
-        """Return a signed snapshot of the session index, for scorers that start."""
+        """Return a signed snapshot of the whole next-item model, for whoever starts."""
         return self.replica.publish()
+
+    def publish_ranker(self) -> list[Message]:
+        """Return the signed weights of the next-item re-ranker, for scorers that run."""
+        return self.replica.publish_ranker()
 
 
 def _read(record: Record) -> Outcome:

@@ -1,4 +1,8 @@
-"""The replicated session index: every process applies the same interactions in the same order."""
+"""The replicated next-item model: every process applies the same interactions in the same order.
+
+Each learns index and embedding for itself. The re-ranker, whose steps cost ten times as much, is
+learned by the learner's replica only; others adopt what it publishes.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +21,9 @@ from crm_online.models.snapshots import ModelSnapshot
 from crm_online.scores import Interaction, InteractionBatch
 from crm_online.settings import Settings
 
-__all__ = ["Replica"]
+__all__ = ["RERANKER", "Replica"]
 
+RERANKER: Final = "next_item_ranker"
 NEVER: Final = (-1, -1, -1)
 _decode: Final[RecordDecoder[InteractionBatch]] = RecordDecoder("interactions", InteractionBatch)
 
@@ -30,17 +35,22 @@ class Replica:
     ----------
     settings
         Of the whole program.
+    teaches
+        Learn the re-ranker, too, for all others to adopt.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, teaches: bool = False) -> None:
         self._settings = settings
+        self._teaches = teaches
         self._key = settings.signing_key.get_secret_value().encode()
         self.model = self._new()
         self.epoch = 0
         self.offset = -1
         self.topic_id = ""
         self._marks: dict[int, tuple[int, int, int]] = {}
+        self._adopted = (0, -1)
         self.editions: Final = Editions("next_item", self._key)
+        self.ranker_editions: Final = Editions(RERANKER, self._key)
 
     def apply(self, records: Sequence[Record]) -> None:
         """Learn the interactions of a batch of records, each once."""
@@ -54,12 +64,19 @@ class Replica:
                 learned += self._fresh(record)
             elif self._start_anew(reset):
                 learned.clear()
-        if learned:
+        if learned and self._teaches:
             self.model.learn_many(learned)
+        elif learned:
+            self.model.follow_many(learned)
 
     def _new(self) -> NextItem:
         settings = self._settings
-        return NextItem(settings.max_items, settings.max_sessions, settings.repurchase_share)
+        return NextItem(
+            settings.max_items,
+            settings.max_sessions,
+            settings.repurchase_share,
+            settings.rerank_sample,
+        )
 
     def _start_anew(self, reset: Reset) -> bool:
         """Forget all, and pass over what still comes of lower epochs; once for each epoch."""
@@ -90,10 +107,28 @@ class Replica:
         held = self.model.state_bytes(), self._marks
         return self.editions.publish(self.offset, held, epoch=self.epoch, topic_id=self.topic_id)
 
+    def publish_ranker(self) -> list[Message]:
+        """Return the signed weights of the re-ranker, or nothing where it learned nothing since."""
+        if (self.epoch, self.offset) <= self.ranker_editions.newest:
+            return []
+        return self.ranker_editions.publish(
+            self.offset, self.model.ranker_bytes(), epoch=self.epoch, topic_id=self.topic_id
+        )
+
     def load(self, snapshot: ModelSnapshot) -> None:
         """Take a whole snapshot; interactions up to its offset are then passed over."""
         if snapshot.place <= (self.epoch, self.offset):
             return
+        ranker = self.model.ranker_bytes()
         packed, self._marks = snapshot.model
         self.model = NextItem.from_bytes(packed)
         self.epoch, self.offset = snapshot.place
+        if self._adopted > snapshot.place:
+            self.model.adopt_ranker(ranker)
+        self._adopted = max(self._adopted, snapshot.place)
+
+    def adopt(self, snapshot: ModelSnapshot) -> None:
+        """Rank with newer weights from now on; whoever teaches has the newest already."""
+        if not self._teaches and snapshot.place > self._adopted:
+            self.model.adopt_ranker(snapshot.model)
+            self._adopted = snapshot.place

@@ -15,7 +15,7 @@ from crm_online.models.active import ActiveModels
 from crm_online.models.snapshots import ModelSnapshot
 from crm_online.publishing import Publisher
 from crm_online.recommending import Recommender
-from crm_online.replica import Replica
+from crm_online.replica import RERANKER, Replica
 from crm_online.rescoring import rescoring
 from crm_online.settings import Settings
 from crm_online.slices import Slice
@@ -31,6 +31,8 @@ class Scorer:
     ----------
     settings
         Of the whole program.
+    replica
+        Of the next-item model, where it is shared with a learner; one of its own by default.
 
     Examples
     --------
@@ -44,10 +46,10 @@ class Scorer:
     (['interactions', 'scores'], 0)
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, replica: Replica | None = None) -> None:
         self._stepper = Stepper(settings)
         self._models = ActiveModels(settings)
-        self.replica = Replica(settings)
+        self.replica = replica or Replica(settings)
         self._recommender = Recommender(settings, self.replica)
         self._publisher = Publisher(settings)
         self.partitions: dict[int, Partition] = {}
@@ -101,6 +103,8 @@ class Scorer:
         """Predict with a newer model from the next batch on."""
         if snapshot.name == "next_item":
             self.replica.load(snapshot)
+        elif snapshot.name == RERANKER:
+            self.replica.adopt(snapshot)
         else:
             self._models.adopt(snapshot)
 

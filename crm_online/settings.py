@@ -130,6 +130,9 @@ class Settings(BaseSettings):
     )
     model_publish_seconds: PositiveFloat = 1.0
     next_item_publish_seconds: PositiveFloat = 300.0
+    rerank_sample: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="Share of sessions that the learner trains the next-item re-ranker on."
+    )
     max_items: Positive = 200_000
     max_sessions: Positive = 2**18
     recommended_items: Positive = 10

@@ -51,7 +51,7 @@ class LearnRole:
         self._generation = -1
         self._at_end = False
         self.restoring = (0, 0)
-        self._published = {"small": 0.0, "next_item": 0.0}
+        self._published = {"small": 0.0, "ranker": 0.0, "next_item": 0.0}
         self.producer = OutputProducer(settings, stop, lease)
         self.learner = Learner(settings)
 
@@ -119,6 +119,7 @@ class LearnRole:
         """Publish what was learned while the inputs are ours; take nothing more until restored."""
         async with self._busy:
             await self._publish_small()
+            await self._publish_ranker()
             self._generation = -1
 
     def lose(self) -> None:
@@ -133,6 +134,10 @@ class LearnRole:
             if self._at_end or waited >= self._settings.model_publish_seconds:
                 async with self._busy:
                     await self._publish_small()
+            waited = time.monotonic() - self._published["ranker"]
+            if waited >= self._settings.model_publish_seconds:
+                async with self._busy:
+                    await self._publish_ranker()
             waited = time.monotonic() - self._published["next_item"]
             if waited >= self._settings.next_item_publish_seconds:
                 async with self._busy:
@@ -142,6 +147,11 @@ class LearnRole:
         if self._holds("outcomes"):
             self._published["small"] = time.monotonic()
             await self._deliver(self.learner.publish())
+
+    async def _publish_ranker(self) -> None:
+        if self._holds("interactions"):
+            self._published["ranker"] = time.monotonic()
+            await self._deliver(self.learner.publish_ranker())
 
     async def _publish_next_item(self) -> None:
         if self._holds("interactions"):

@@ -9,6 +9,7 @@ from crm_online.customers.partition import Partition, PartitionRestore
 from crm_online.errors import ConfigurationError
 from crm_online.internal import PROGRESS_KEY
 from crm_online.models.snapshots import ModelSnapshot, SnapshotReader
+from crm_online.replica import RERANKER
 from streams.admin import Admin
 from streams.roles.inputs import Input, find_inputs
 from streams.topics import SINGLE_PARTITION, plan
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Models", "Standing", "grow_topics", "input_of", "look", "read_models"]
 
-NEXT_ITEM: Final = "next_item"
+NEXT_ITEM: Final = ("next_item", RERANKER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Standing:
 
 def input_of(model: str) -> str:
     """Return the noun of the one topic that a model learns from."""
-    return "interactions" if model == NEXT_ITEM else "outcomes"
+    return "interactions" if model in NEXT_ITEM else "outcomes"
 
 
 async def look(settings: Settings, admin: Admin, scan: Scan) -> Standing:

@@ -139,7 +139,12 @@ class Index:
     """
 
     def __init__(self, settings: Settings, truth: Truth) -> None:
-        self._model = NextItem(settings.max_items, settings.max_sessions, settings.repurchase_share)
+        self._model = NextItem(
+            settings.max_items,
+            settings.max_sessions,
+            settings.repurchase_share,
+            settings.rerank_sample,
+        )
         self._tally: Tally[Mark] = Tally("interactions", truth.interactions)
         self.seen_at: dict[str, int] = {}
         self.warm_at = -1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import cache
 
@@ -9,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crm_online import InProcess, Learner, Settings
+from crm_online import InProcess, Learner, Scorer, Settings
 from crm_online.errors import SnapshotError
 from crm_online.log import LogRecord, Message
 from crm_online.models.editions import KEPT, Editions
+from crm_online.models.next_item import Query
 from crm_online.models.snapshots import ModelSnapshot, SnapshotReader
 from crm_online.simulation.population import Population
 from crm_online.simulation.population_settings import PopulationSettings
@@ -169,6 +171,55 @@ def test_the_session_index_is_published_where_it_moved_only() -> None:
     (snapshot,) = read(learner.publish_next_item())
     assert snapshot.offset == len(topics()["interactions"]) - 1
     assert learner.publish_next_item() == []
+
+
+def test_scorers_adopt_the_re_ranker_and_learn_the_rest_themselves() -> None:
+    records = topics()["interactions"]
+    learner, scorer = Learner(SETTINGS), Scorer(SETTINGS)
+    learner.process("interactions", records)
+    scorer.replica.apply(records)
+    untaught = scorer.replica.model.ranker_bytes()
+    assert untaught != learner.replica.model.ranker_bytes()
+    for snapshot in read(learner.publish_ranker()):
+        scorer.adopt(snapshot)
+    assert scorer.replica.model.ranker_bytes() == learner.replica.model.ranker_bytes()
+    queries = [Query("nobody", 1, (item,)) for item in _items(records)]
+    asked = [
+        model.recommend_many(queries) for model in (scorer.replica.model, learner.replica.model)
+    ]
+    assert asked[0] == asked[1]
+
+
+def test_the_re_ranker_is_published_where_it_moved_only() -> None:
+    learner = Learner(SETTINGS)
+    assert learner.publish_ranker() == []
+    learner.process("interactions", topics()["interactions"])
+    messages = learner.publish_ranker()
+    assert sum(len(message.value or b"") for message in messages) < 8000
+    assert learner.publish_ranker() == []
+
+
+def test_an_older_re_ranker_comes_too_late() -> None:
+    records = topics()["interactions"]
+    learner, scorer = Learner(SETTINGS), Scorer(SETTINGS)
+    learner.process("interactions", records[: len(records) // 2])
+    (older,) = read(learner.publish_ranker())
+    learner.process("interactions", records)
+    (newer,) = read(learner.publish_ranker())
+    (whole,) = read(learner.publish_next_item())
+    for snapshot in (newer, older):
+        scorer.adopt(snapshot)
+    assert scorer.replica.model.ranker_bytes() == newer.model
+    scorer.adopt(whole)
+    scorer.adopt(older)
+    assert scorer.replica.model.ranker_bytes() == newer.model
+    assert scorer.replica.offset == whole.offset
+
+
+def _items(records: Sequence[LogRecord]) -> set[str]:
+    return {
+        touch[4] for record in records for touch in json.loads(record.value or b"")["interactions"]
+    }
 
 
 def test_snapshots_are_signed_with_the_key_of_the_settings() -> None:

@@ -54,6 +54,7 @@ class Catalogue:
         self.free: list[int] = []
         self.elder: dict[str, Waiting] = {}
         self.younger: dict[str, Waiting] = {}
+        self.strangers: dict[int, str] = {}
         self.provisional = 0
         self.entered = 0
         self.evicted = 0
@@ -72,15 +73,20 @@ class Catalogue:
         """Remember an item at its first customer."""
         if len(self.younger) >= max(1, self.max_items // 2):
             self.dropped += len(self.elder)
+            for dropped in self.elder.values():
+                del self.strangers[dropped.provisional]
             self.elder, self.younger = self.younger, {}
         self.provisional = self.provisional % (2**31 - 2) + 1
         self.younger[item] = Waiting(self.provisional, customer, session)
+        self.strangers[self.provisional] = item
         return self.younger[item]
 
     def enter(self, item: str) -> int:
         """Give an item its number, at its second customer."""
-        self.younger.pop(item, None)
-        self.elder.pop(item, None)
+        waited = self.waiting(item)
+        if waited is not None:
+            (self.younger if item in self.younger else self.elder).pop(item)
+            del self.strangers[waited.provisional]
         if self.free:
             number = self.free.pop()
             self.names[number] = item

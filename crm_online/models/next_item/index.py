@@ -1,4 +1,4 @@
-"""Kernels that learn: clicks into sessions, postings, covisits and trends; items in and out."""
+"""Kernels that count: clicks into sessions, postings, covisits, trends; items in and out."""
 
 from __future__ import annotations
 
@@ -20,10 +20,8 @@ from crm_online.models.next_item.layout import (
     Float64,
     Index,
     Int32,
-    Int64,
-    UInt64,
 )
-from crm_online.models.next_item.postings import free_ring, has_room, post
+from crm_online.models.next_item.postings import free_ring, post
 from crm_online.models.next_item.sessions import (
     append_click,
     find_slot,
@@ -33,7 +31,7 @@ from crm_online.models.next_item.sessions import (
 )
 from crm_online.models.next_item.trending import count_trend
 
-__all__ = ["admit_item", "evict_items", "learn_clicks"]
+__all__ = ["admit_item", "evict_items", "learn_click"]
 
 
 @compiled
@@ -53,8 +51,19 @@ def _count_click(row: Float64, click: int) -> None:
 
 
 @compiled
-def _learn_click(key: np.uint64, item: int, index: Index) -> None:
-    """Learn one click; a negative item number only keeps its place in the session."""
+def learn_click(key: np.uint64, item: int, index: Index) -> None:
+    """Learn one click; the arena must have room.
+
+    Parameters
+    ----------
+    key
+        Of its session.
+    item
+        Item number, or minus the provisional number of an item that waits for its second
+        customer: that only keeps its place in the session.
+    index
+        Changed in place.
+    """
     slot = open_session(key, index)
     row = index.sessions[slot]
     again = _holds(row, item)
@@ -67,35 +76,6 @@ def _learn_click(key: np.uint64, item: int, index: Index) -> None:
             count_covisits(row, place, index)
             count_trend(item, index)
     index.clock[CLICKS] += 1
-
-
-@compiled
-def learn_clicks(customers: UInt64, sessions: Int64, items: Int32, first: int, index: Index) -> int:
-    """Learn clicks from `first` on; return where it stopped for want of arena.
-
-    Parameters
-    ----------
-    customers
-        Hash of the customer of each click.
-    sessions
-        Number of the customer's session.
-    items
-        Item number, or minus the provisional number of an item that waits for its second
-        customer.
-    first
-        Where to begin.
-    index
-        Changed in place.
-
-    Returns
-    -------
-    The number of clicks learned so far, all of them if the arena had room.
-    """
-    for click in range(first, len(items)):
-        if not has_room(index):
-            return click
-        _learn_click(hash_session(customers[click], sessions[click]), items[click], index)
-    return len(items)
 
 
 @compiled

@@ -1,7 +1,8 @@
 """The arrays of the session index, and the scratch arrays of a query.
 
-Item number 0 is *no item*. Session rows hold item numbers, oldest click first; a negative entry
-keeps the place of a click on an item that is not in the index (not yet, or not any more).
+Item number 0 is *no item*; the last 16 numbers are spare (see `strangers`). Session rows hold item
+numbers, oldest click first; a negative entry keeps the place of a click on an item that is not in
+the index (not yet, or not any more).
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ SESSION_LENGTH = 16  # clicks kept of a session: one cache line of int32
 SESSION_ITEMS = 10  # distinct items of the open session that look for neighbours
 POSTINGS = 512  # newest sessions kept per item
 NEIGHBOURS = 500  # nearest sessions that give evidence
+LONGEST_LIST = 1000  # items that can be asked for
+SPARE = SESSION_LENGTH  # numbers at the end, lent to items of an open session that are unknown
 GONE = -(2**31)  # stands where a session held an item that was evicted
 
 # Columns of an evidence row: seven sums over neighbours, then marks.
@@ -121,6 +124,18 @@ class Scratch(NamedTuple):
         float32 (N, 16): evidence of each candidate; zero otherwise.
     candidates
         int32: item numbers that have evidence.
+    rows, largest
+        float32 (n, 16) and (8,): their evidence, moved together, and the largest of each sum.
+    shortlist, items
+        int32: places in `candidates` of those that are ranked with care, and their numbers.
+    features, feature_bits
+        float32 (26, n): what the re-ranker sees of each; the same memory as int32.
+    hidden, chances
+        float32 (32, n) and (n,): what it makes of each.
+    work, gradient
+        float32 (2, 32) and (922,): vectors, and a step of the re-ranker.
+    session, strangers
+        int32 (16,): the open session, and those of its items that the index does not know.
     listed
         int64 (N,): the last query that listed or excluded the item.
     counts
@@ -134,12 +149,27 @@ class Scratch(NamedTuple):
     neighbours: Int32
     evidence: Float32
     candidates: Int32
+    rows: Float32
+    largest: Float32
+    shortlist: Int32
+    items: Int32
+    features: Float32
+    feature_bits: Int32
+    hidden: Float32
+    chances: Float32
+    work: Float32
+    gradient: Float32
+    session: Int32
+    strangers: Int32
     listed: Int64
     counts: Int64
 
 
 class PackedQueries(NamedTuple):
-    """Many queries in flat arrays; those of query q stand at bounds[q] to bounds[q + 1]."""
+    """Many queries in flat arrays; those of query q stand at bounds[q] to bounds[q + 1].
+
+    Items that the index does not know are -1, -2 … in the order they first stand in the session.
+    """
 
     customers: UInt64
     sessions: Int64
@@ -168,7 +198,7 @@ def new_index(max_items: int, max_sessions: int) -> Index:
     max_sessions
         Sessions it keeps; a power of two.
     """
-    items = max_items + 1
+    items = max_items + 1 + SPARE
     return Index(
         sessions=np.zeros((max_sessions, SESSION_LENGTH), np.int32),
         session_keys=np.zeros(max_sessions, np.uint64),
@@ -186,16 +216,31 @@ def new_index(max_items: int, max_sessions: int) -> Index:
 
 def new_scratch(max_items: int, max_sessions: int) -> Scratch:
     """Make the work space that fits an index of the same size."""
-    items = max_items + 1
+    items = max_items + 1 + SPARE
     touchable = POSTINGS * SESSION_ITEMS
+    candidates = (NEIGHBOURS + 1) * SESSION_LENGTH
+    listable = LONGEST_LIST + SESSION_LENGTH + 24  # rows begin in different cache sets
+    features = np.zeros((26, listable), np.float32)
     return Scratch(
         similarity=np.zeros(max_sessions, np.float32),
         touched=np.zeros(touchable, np.int32),
-        values=np.zeros(touchable, np.float32),
+        values=np.zeros(max(touchable, candidates), np.float32),
         histogram=np.zeros(1025, np.int32),
         neighbours=np.zeros((NEIGHBOURS, SESSION_LENGTH), np.int32),
         evidence=np.zeros((items, EVIDENCE_WIDTH), np.float32),
-        candidates=np.zeros((NEIGHBOURS + 1) * SESSION_LENGTH, np.int32),
+        candidates=np.zeros(candidates, np.int32),
+        rows=np.zeros((candidates, EVIDENCE_WIDTH), np.float32),
+        largest=np.zeros(8, np.float32),
+        shortlist=np.zeros(listable, np.int32),
+        items=np.zeros(listable, np.int32),
+        features=features,
+        feature_bits=features.view(np.int32),
+        hidden=np.zeros((32, listable), np.float32),
+        chances=np.zeros(listable, np.float32),
+        work=np.zeros((2, 32), np.float32),
+        gradient=np.zeros(922, np.float32),
+        session=np.zeros(SESSION_LENGTH, np.int32),
+        strangers=np.zeros(SESSION_LENGTH, np.int32),
         listed=np.zeros(items, np.int64),
         counts=np.zeros(2, np.int64),
     )

@@ -20,7 +20,7 @@ from crm_online.models.next_item.layout import (
     Scratch,
 )
 
-__all__ = ["WEIGHT", "find_nearest"]
+__all__ = ["WEIGHT", "find_nearest", "find_threshold"]
 
 WEIGHT = np.exp(-np.arange(SESSION_LENGTH + 1) / 2).astype(np.float32)  # by clicks from the end
 BINS = 1024
@@ -78,7 +78,7 @@ def _find_sessions(items: Int32, own_slot: int, index: Index, scratch: Scratch) 
 
 
 @compiled
-def _find_threshold(values: Float32, keep: int, histogram: Int32) -> tuple[int, int, np.float32]:
+def find_threshold(values: Float32, keep: int, histogram: Int32) -> tuple[int, int, np.float32]:
     """Find the histogram bin of the keep-th largest of some positive values, without sorting.
 
     Returns
@@ -119,7 +119,7 @@ def _keep_nearest(
 
     Copying the rows in a loop of its own lets their cache misses overlap.
     """
-    threshold, ties, scale = _find_threshold(values[:found], NEIGHBOURS, bins)
+    threshold, ties, scale = find_threshold(values[:found], NEIGHBOURS, bins)
     kept = 0
     for entry in range(found):
         if threshold >= 0:

@@ -33,7 +33,7 @@ from crm_online.models.next_item.layout import (
 )
 from crm_online.models.next_item.nearest import find_nearest
 
-__all__ = ["clear_evidence", "gather_evidence"]
+__all__ = ["gather_evidence"]
 
 AGE_SCALE = np.float32(20_000)  # sessions after which a neighbour counts half in RECENT
 _GAPS = np.arange(SESSION_LENGTH + 1)
@@ -44,79 +44,67 @@ PER_ROOT_LENGTH = (1 / np.sqrt(np.maximum(_GAPS, 1))).astype(np.float32)
 
 
 @compiled
-def _match(
-    neighbour: int, rows: Int32, last: int, before: int, evidence: Float32
-) -> tuple[int, int, int, int, int]:
-    """Align a neighbour with the open session.
-
-    Returns
-    -------
-    Its length, the latest place that holds any session item, the latest place of the matched
-    item nearest the session's end, and the places of the last item and of the one before (-1:
-    not in it).
-    """
-    length, latest, nearest, at_last, at_before = 0, 0, 0, -1, -1
-    least = np.float32(1000)
-    for place in range(SESSION_LENGTH):
-        item = rows[neighbour, place]
-        if item == 0:
-            break
-        length += 1
-        if item < 0:
-            continue
-        distance = evidence[item, DISTANCE]
-        if distance == 0:
-            continue
-        latest = place
-        if distance <= least:
-            least = distance
-            nearest = place
-        if item == last:
-            at_last = place
-        elif item == before:
-            at_before = place
-    return length, latest, nearest, at_last, at_before
-
-
-@compiled
-def _spread(
-    neighbour: int,
-    rows: Int32,
-    value: np.float32,
-    recency: np.float32,
+def _sum_evidence(  # noqa: C901, PLR0912 - a call per neighbour would cost a fifth
+    kept: int,
+    newest: int,
+    slots: int,
     last: int,
     before: int,
+    rows: Int32,
+    touched: Int32,
+    values: Float32,
     evidence: Float32,
     candidates: Int32,
-    found: int,
 ) -> int:
-    """Add one neighbour's evidence to each of its items; return the number of candidates."""
-    length, latest, nearest, at_last, at_before = _match(neighbour, rows, last, before, evidence)
-    flat = value * PER_ROOT_LENGTH[length]
-    recent = value * recency
-    for place in range(length):
-        item = rows[neighbour, place]
-        if item < 0:
-            continue
-        if evidence[item, FLAT] == 0:
-            candidates[found] = item
-            found += 1
-        gap = abs(place - nearest)
-        stan = flat * HALVING[abs(place - latest)]
-        evidence[item, STAN] += stan
-        evidence[item, FLAT] += flat
-        if place > nearest:
-            evidence[item, FORWARD] += value * PER_GAP[gap]
-        evidence[item, RECENT] += recent * PER_GAP_PLUS_ONE[gap]
-        if at_last >= 0:
-            if place == at_last + 1:
-                evidence[item, NEXT] += np.float32(1)
-            evidence[item, LAST] += recency * PER_GAP[abs(place - at_last)]
-        if at_before >= 0:
-            evidence[item, BEFORE] += PER_GAP[abs(place - at_before)]
-        if stan > evidence[item, STRONGEST]:
-            evidence[item, STRONGEST] = stan
-            evidence[item, STRONGEST_NEIGHBOUR] = neighbour
+    """Add every neighbour's evidence to each of its items; return the number of candidates."""
+    found = 0
+    for neighbour in range(kept):
+        value = values[neighbour]
+        age = np.float32((newest - touched[neighbour]) & (slots - 1))
+        recency = np.float32(1) / (np.float32(1) + age / AGE_SCALE)
+        length = 0
+        while length < SESSION_LENGTH and rows[neighbour, length] != 0:
+            length += 1
+        latest, nearest, at_last, at_before = -1, -1, -1, -1
+        least = np.float32(1000)
+        for place in range(length):
+            item = max(rows[neighbour, place], 0)
+            distance = evidence[item, DISTANCE]
+            if distance == 0:
+                continue
+            latest = place
+            if distance <= least:
+                least = distance
+                nearest = place
+            if item == last:
+                at_last = place
+            elif item == before:
+                at_before = place
+        flat = value * PER_ROOT_LENGTH[length]
+        recent = value * recency
+        for place in range(length):
+            item = rows[neighbour, place]
+            if item < 0:
+                continue
+            if evidence[item, FLAT] == 0:
+                candidates[found] = item
+                found += 1
+            gap = abs(place - nearest)
+            stan = flat * HALVING[abs(place - latest)]
+            evidence[item, STAN] += stan
+            evidence[item, FLAT] += flat
+            if place > nearest:
+                evidence[item, FORWARD] += value * PER_GAP[gap]
+            evidence[item, RECENT] += recent * PER_GAP_PLUS_ONE[gap]
+            if at_last >= 0:
+                if place == at_last + 1:
+                    evidence[item, NEXT] += np.float32(1)
+                evidence[item, LAST] += recency * PER_GAP[abs(place - at_last)]
+            if at_before >= 0:
+                evidence[item, BEFORE] += PER_GAP[abs(place - at_before)]
+            if stan > evidence[item, STRONGEST]:
+                evidence[item, STRONGEST] = stan
+                evidence[item, STRONGEST_NEIGHBOUR] = neighbour
     return found
 
 
@@ -142,31 +130,26 @@ def gather_evidence(items: Int32, own_slot: int, index: Index, scratch: Scratch)
     index
         Read only.
     scratch
-        Evidence, candidates and neighbours are filled; call `clear_evidence` when done.
+        Evidence, candidates and neighbours are filled; `lift_evidence` clears the first.
 
     Returns
     -------
     How many candidates there are; the open session's own items are always among them.
     """
     kept = find_nearest(items, own_slot, index, scratch)
-    newest = index.clock[SESSIONS]
-    slots = len(index.sessions)
-    last, before = items[-1], _item_before_last(items)
-    candidates = 0
-    for neighbour in range(kept):
-        age = np.float32((newest - scratch.touched[neighbour]) & (slots - 1))
-        candidates = _spread(
-            neighbour,
-            scratch.neighbours,
-            scratch.values[neighbour],
-            np.float32(1) / (np.float32(1) + age / AGE_SCALE),
-            last,
-            before,
-            scratch.evidence,
-            scratch.candidates,
-            candidates,
-        )
-    return _add_own_items(items, scratch.evidence, scratch.candidates, candidates)
+    found = _sum_evidence(
+        kept,
+        index.clock[SESSIONS],
+        len(index.sessions),
+        items[-1],
+        _item_before_last(items),
+        scratch.neighbours,
+        scratch.touched,
+        scratch.values,
+        scratch.evidence,
+        scratch.candidates,
+    )
+    return _add_own_items(items, scratch.evidence, scratch.candidates, found)
 
 
 @compiled
@@ -177,10 +160,3 @@ def _add_own_items(items: Int32, evidence: Float32, candidates: Int32, found: in
             candidates[found] = item
             found += 1
     return found
-
-
-@compiled
-def clear_evidence(found: int, scratch: Scratch) -> None:
-    """Zero the evidence rows of the candidates."""
-    for entry in range(found):
-        scratch.evidence[scratch.candidates[entry], :] = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from crm_online.models.next_item.layout import SESSION_LENGTH, Int32, Int64, Lists, PackedQueries
 from crm_online.models.next_item.queries import Candidate, Query
 
-__all__ = ["hash_customer", "name_lists", "pack_queries"]
+__all__ = ["hash_customer", "name_lists", "pack_queries", "strangers_of"]
 
 SOURCES = ("", "session-neighbours", "covisitation", "trending")
 
@@ -30,20 +30,26 @@ def hash_customer(customer: str) -> int:
 
 
 def pack_queries(queries: Sequence[Query], numbers: Mapping[str, int]) -> PackedQueries:
-    """Pack queries, leaving out items that the index does not know.
+    """Pack queries; strangers, the items that the index does not know, under negative numbers.
 
     Parameters
     ----------
     queries
-        Open sessions, of which the last 16 known items count.
+        Open sessions, of which the last 16 items count.
     numbers
         Item numbers by name.
     """
-    sessions = [
-        [numbers[item] for item in query.items if item in numbers][-SESSION_LENGTH:]
-        for query in queries
-    ]
-    excluded = [[numbers[item] for item in query.exclude if item in numbers] for query in queries]
+    sessions, excluded = [], []
+    for query in queries:
+        newest = query.items[-SESSION_LENGTH:]
+        session = [numbers.get(item, 0) for item in newest]
+        out = [numbers[item] for item in query.exclude if item in numbers]
+        if 0 in session:
+            lent = {name: -1 - place for place, name in enumerate(strangers_of(query, numbers))}
+            session = [number or lent[item] for item, number in zip(newest, session, strict=True)]
+            out += [number for item, number in lent.items() if item in query.exclude]
+        sessions.append(session)
+        excluded.append(out)
     items, item_bounds = _flatten(sessions)
     excluded_items, excluded_bounds = _flatten(excluded)
     return PackedQueries(
@@ -56,12 +62,20 @@ def pack_queries(queries: Sequence[Query], numbers: Mapping[str, int]) -> Packed
     )
 
 
+def strangers_of(query: Query, numbers: Mapping[str, int]) -> list[str]:
+    """Return the names that -1, -2 … stand for in a packed query."""
+    newest = query.items[-SESSION_LENGTH:]
+    return list(dict.fromkeys(item for item in newest if item not in numbers))
+
+
 def _flatten(rows: Sequence[Sequence[int]]) -> tuple[Int32, Int64]:
     flat = np.array([number for row in rows for number in row], np.int32)
     return flat, np.cumsum([0, *map(len, rows)], dtype=np.int64)
 
 
-def name_lists(lists: Lists, names: Sequence[str]) -> list[list[Candidate]]:
+def name_lists(
+    lists: Lists, names: Sequence[str], stranger: Callable[[int, int], str]
+) -> list[list[Candidate]]:
     """Turn ranked numbers into candidates.
 
     Parameters
@@ -70,18 +84,21 @@ def name_lists(lists: Lists, names: Sequence[str]) -> list[list[Candidate]]:
         Of Q queries, k items each at most.
     names
         Item names by number.
+    stranger
+        From the row of a list and a negative number to the item's name.
     """
     columns = (column.tolist() for column in lists)
-    return [
-        [
-            Candidate(
-                names[item],
-                score,
-                SOURCES[source],
-                tuple([names[number] for number in because if number]),
-            )
-            for item, score, source, because in zip(*row, strict=True)
-            if source
-        ]
-        for row in zip(*columns, strict=True)
-    ]
+    named = []
+    for place, row in enumerate(zip(*columns, strict=True)):
+
+        def name(number: int, place: int = place) -> str:
+            return names[number] if number > 0 else stranger(place, number)
+
+        found = []
+        for item, score, source, because in zip(*row, strict=True):
+            title = name(item) if source else ""
+            if title:  # a stranger may have been forgotten meanwhile
+                reasons = tuple([name(own) for own in because if own])
+                found.append(Candidate(title, score, SOURCES[source], reasons))
+        named.append(found)
+    return named

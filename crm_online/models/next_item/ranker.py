@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-
-from river.reco.base import Ranker
 
 from crm_online.errors import ConfigurationError
 from crm_online.models.next_item.catalogue import Catalogue
-from crm_online.models.next_item.packing import hash_customer, name_lists, pack_queries
+from crm_online.models.next_item.numbering import Numbering
+from crm_online.models.next_item.one_by_one import OneByOne
+from crm_online.models.next_item.packing import (
+    hash_customer,
+    name_lists,
+    pack_queries,
+    strangers_of,
+)
 from crm_online.models.next_item.queries import Candidate, Query
 from crm_online.models.next_item.repurchase import RepurchaseHabits
 from crm_online.scores import Interaction
 
 if TYPE_CHECKING:
     from crm_online.models.next_item.engine import Engine
-    from crm_online.models.next_item.layout import Float32, PackedQueries
+    from crm_online.models.next_item.layout import Float32
 
 __all__ = ["NextItem"]
 
-Context = Mapping[str, Any] | None
-PREFERENCE_DEPTH = 1000
-EVICTED_AT_ONCE = 64
 
-
-class NextItem(Ranker):
+class NextItem(OneByOne):
     """Next items by session neighbours, then covisitation, then trending.
 
-    Learning is a function of the interactions in their order only: no clock, no random number,
-    no batch boundary. Predictions change nothing that is learned.
+    What the neighbours name is put in order by a re-ranker: by what speaks for each item, by its
+    popularity and age, and by vectors of items. All of it is learned click by click.
+
+    Learning is a function of the interactions in their order only: no clock, no batch boundary,
+    and what is drawn is drawn from the number of clicks. Predictions change nothing that is
+    learned.
 
     Parameters
     ----------
@@ -39,6 +44,11 @@ class NextItem(Ranker):
         Sessions kept as neighbours, rounded up to a power of two; the oldest leaves first.
     repurchase_share
         A category is bought again if this share of its purchases repeats an item.
+    rerank_sample
+        Share of the sessions that `learn_many` trains the re-ranker on, after the first 50,000
+        clicks; each costs as much as a prediction.
+    seed
+        Of first weights and vectors, and of negative examples.
 
     Attributes
     ----------
@@ -62,7 +72,7 @@ class NextItem(Ranker):
     References
     ----------
     Garg et al., Sequence and time aware neighborhood for session-based recommendations (STAN),
-    SIGIR 2019.
+    SIGIR 2019, for the neighbours; `embedding` and `reranker` name theirs.
     """
 
     def __init__(
@@ -70,8 +80,10 @@ class NextItem(Ranker):
         max_items: int = 200_000,
         max_sessions: int = 2**18,
         repurchase_share: float = 0.1,
+        rerank_sample: float = 1.0,
+        seed: int = 7,
     ) -> None:
-        super().__init__(seed=None)
+        super().__init__(seed=seed)
         if max_items < 1 or max_sessions < 1 or max_sessions > 2**30:
             raise ConfigurationError("max_items and max_sessions must be at least 1")
         from crm_online.models.next_item.engine import Engine  # noqa: PLC0415 - loads numba
@@ -79,9 +91,11 @@ class NextItem(Ranker):
         self.max_items = max_items
         self.max_sessions = max_sessions
         self.repurchase_share = repurchase_share
-        self._engine: Engine = Engine(max_items, max_sessions)
+        self.rerank_sample = rerank_sample
+        self._engine: Engine = Engine(max_items, max_sessions, seed)
         self._catalogue = Catalogue(max_items)
         self._habits = RepurchaseHabits(repurchase_share)
+        self._numbering = Numbering(self._catalogue, self._habits, self._engine)
 
     @property
     def counters(self) -> dict[str, int]:
@@ -105,49 +119,50 @@ class NextItem(Ranker):
         interactions
             Any number of them; how they are cut into calls makes no difference.
         """
-        customers: list[int] = []
-        sessions: list[int] = []
-        items: list[int] = []
-        numbers, categories = self._catalogue.numbers, self._catalogue.categories
-        for interaction in interactions:
-            self._habits.learn(interaction)
-            customer = hash_customer(interaction.customer)
-            number = numbers.get(interaction.item)
-            if number is None:
-                number = self._meet(interaction, customer)
-            if number is None:
-                self._engine.learn(customers, sessions, items)
-                customers, sessions, items = [], [], []
-                number = self._admit(interaction.item)
-            if number > 0 and interaction.category:
-                categories[number] = interaction.category
-            customers.append(customer)
-            sessions.append(interaction.session)
-            items.append(number)
-        self._engine.learn(customers, sessions, items)
+        self._learn(interactions, self.rerank_sample, 0)
 
-    def _meet(self, interaction: Interaction, customer: int) -> int | None:
-        """Return what stands for an item of one customer; None at its second customer."""
-        waiting = self._catalogue.waiting(interaction.item)
-        if waiting is None:
-            waiting = self._catalogue.wait(interaction.item, customer, interaction.session)
-        return -waiting.provisional if waiting.customer == customer else None
+    def follow_many(self, interactions: Sequence[Interaction]) -> None:
+        """Learn interactions as `learn_many` does, but leave the re-ranker to whoever trains it.
 
-    def _admit(self, item: str) -> int:
-        """Let a waiting item enter the index; all clicks before must have been learned."""
-        waiting = self._catalogue.waiting(item)
-        if self._catalogue.full:
-            self._make_room()
-        number = self._catalogue.enter(item)
-        if waiting is not None:
-            self._engine.admit(number, *waiting)
-        return number
+        Parameters
+        ----------
+        interactions
+            In their order; ten times as fast.
+        """
+        self._learn(interactions, 0.0, 0)
 
-    def _make_room(self) -> None:
-        leaving = self._engine.least_recently_seen(max(1, self.max_items // EVICTED_AT_ONCE))
-        self._engine.evict(leaving)
-        for number in leaving:
-            self._catalogue.evict(number)
+    def replay_many(
+        self, interactions: Sequence[Interaction], k: int = 10
+    ) -> list[list[Candidate]]:
+        """Predict each interaction from its session so far, and then learn it.
+
+        Parameters
+        ----------
+        interactions
+            In their order.
+        k
+            Length of each list.
+
+        Returns
+        -------
+        What `recommend_many` would have returned just before each interaction.
+        """
+        return self._learn(interactions, self.rerank_sample, k)
+
+    def _learn(
+        self, interactions: Sequence[Interaction], rate: float, k: int
+    ) -> list[list[Candidate]]:
+        listed: list[list[Candidate]] = []
+        for clicks in self._numbering.number(interactions):
+            lists = self._engine.learn(*clicks, rate, k)
+            if k:
+                listed += name_lists(lists, self._catalogue.names, self._stranger)
+        return listed
+
+    def _stranger(self, row: int, number: int) -> str:
+        """Name an item that waits for its second customer."""
+        del row
+        return self._catalogue.strangers.get(-number, "")
 
     def recommend_many(self, queries: Sequence[Query], k: int = 10) -> list[list[Candidate]]:
         """Rank the k most likely next items for each query; changes nothing learned.
@@ -161,7 +176,13 @@ class NextItem(Ranker):
         """
         if k < 1 or not queries:
             return [[] for _ in queries]
-        return name_lists(self._engine.recommend(self._pack(queries), k), self._catalogue.names)
+        numbers = self._catalogue.numbers
+        lists = self._engine.recommend(pack_queries(queries, numbers), k)
+
+        def stranger(row: int, number: int) -> str:
+            return strangers_of(queries[row], numbers)[-1 - number]
+
+        return name_lists(lists, self._catalogue.names, stranger)
 
     def evidence_one(self, query: Query) -> tuple[list[str], Float32]:
         """Return a query's candidates, and what speaks for each.
@@ -171,11 +192,10 @@ class NextItem(Ranker):
         Item ids, and float32 (n, 7): the sums `stan`, `flat`, `forward`, `recent`, `next`,
         `last`, `before` over the neighbours.
         """
-        candidates, sums = self._engine.evidence(self._pack([query]))
-        return [self._catalogue.names[number] for number in candidates], sums
-
-    def _pack(self, queries: Sequence[Query]) -> PackedQueries:
-        return pack_queries(queries, self._catalogue.numbers)
+        names, numbers = self._catalogue.names, self._catalogue.numbers
+        candidates, sums = self._engine.evidence(pack_queries([query], numbers))
+        lent = strangers_of(query, numbers)
+        return [names[n] if n > 0 else lent[-1 - n] for n in candidates.tolist()], sums
 
     def may_repurchase(self, item: str) -> bool:
         """Tell whether customers buy items like this one again.
@@ -188,66 +208,10 @@ class NextItem(Ranker):
         number = self._catalogue.numbers.get(item, 0)
         return self._habits.has_habit(self._catalogue.categories[number])
 
-    def learn_one(self, user: Hashable, item: Hashable, y: Any = 1, x: Context = None) -> None:
-        """Learn that a user touched an item.
-
-        Parameters
-        ----------
-        user, item
-            Learned under their ``str``.
-        y
-            Reward; nothing is learned where it is not above zero.
-        x
-            Context: ``session`` (int, default 0), ``kind`` (str), ``at`` (seconds).
-        """
-        if not y > 0:
-            return
-        context = x or {}
-        self.learn_many(
-            [
-                Interaction(
-                    offset=0,
-                    index=0,
-                    customer=str(user),
-                    session=context.get("session", 0),
-                    item=str(item),
-                    kind=context.get("kind", "Product Viewed"),
-                    at=context.get("at", 0.0),
-                    category=context.get("category", ""),
-                )
-            ]
-        )
-
-    def predict_one(  # type: ignore[override]  # River says numbers.Number, which no float is
-        self, user: Hashable, item: Hashable, x: Context = None
-    ) -> float:
-        """Return a user's preference for an item: its `Candidate.score`, 0 where not listed.
-
-        Parameters
-        ----------
-        user, item
-            As in `learn_one`.
-        x
-            Context: ``session``, and ``items`` of the open session, oldest first; by default
-            those that the index holds of that session.
-        """
-        return self._preferences(user, x).get(str(item), 0.0)
-
-    def rank(self, user: Hashable, items: set[Hashable], x: Context = None) -> list[Hashable]:
-        """Sort items by a user's preference, best first; equals in the order of their names."""
-        preferences = self._preferences(user, x)
-        return sorted(items, key=lambda item: (-preferences.get(str(item), 0.0), str(item)))
-
-    def _preferences(self, user: Hashable, x: Context) -> dict[str, float]:
-        context = x or {}
-        customer, session = str(user), context.get("session", 0)
-        items = context.get("items")
-        if items is None:
-            held = self._engine.session(hash_customer(customer), session)
-            items = [self._catalogue.names[number] for number in held]
-        query = Query(customer, session, tuple(map(str, items)))
-        listed = self.recommend_many([query], PREFERENCE_DEPTH)[0]
-        return {candidate.item: candidate.score for candidate in listed}
+    def held_items(self, customer: str, session: int) -> tuple[str, ...]:
+        """Return the items that the index holds of a session, oldest first."""
+        held = self._engine.session(hash_customer(customer), session)
+        return tuple([self._catalogue.names[number] for number in held])
 
     def warm_up(self) -> NextItem:
         """Compile the kernels, or load them, before the first query; changes nothing learned."""
@@ -260,6 +224,20 @@ class NextItem(Ranker):
         trial.recommend_many([Query("c", 1, ("two",))], 1)
         NextItem.from_bytes(trial.state_bytes()).predict_one("a", "one", {"session": 1})
         return self
+
+    def ranker_bytes(self) -> bytes:
+        """Return the weights of the re-ranker, a few kilobytes."""
+        return self._engine.reranker.weights.tobytes()
+
+    def adopt_ranker(self, data: bytes) -> None:
+        """Rank with weights that another model's `ranker_bytes` returned.
+
+        Raises
+        ------
+        SnapshotError
+            Where they are not of this format.
+        """
+        self._engine.set_weights(data)
 
     def state_bytes(self) -> bytes:
         """Return all that has been learned, compactly; equal states give equal bytes."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from crm_online.errors import SnapshotError
 from crm_online.models.next_item import layout
 from crm_online.models.next_item.catalogue import Catalogue, Waiting
+from crm_online.models.next_item.embedding import embed_item
 from crm_online.models.next_item.engine import Engine
 from crm_online.models.next_item.layout import (
     ARENA_USED,
@@ -26,12 +27,31 @@ from crm_online.models.next_item.layout import (
     Int64,
 )
 from crm_online.models.next_item.repurchase import RepurchaseHabits
+from crm_online.models.next_item.weights import DRAWN, RECENT_CLICKS, Embedding
 
 __all__ = ["State", "read_state", "restore_state", "write_state"]
 
 MAGIC = b"crm-next-item\0"
-VERSION = 1
+VERSION = 2
 LEVEL = 1  # of compression: higher ones cost seconds and save a few percent
+
+
+class EmbeddingState(msgspec.Struct, array_like=True):
+    """Vectors of the items, and the newest clicks."""
+
+    inputs: bytes
+    outputs: bytes
+    squares: bytes
+    recent: bytes
+    clock: bytes
+
+
+class RerankerState(msgspec.Struct, array_like=True):
+    """Weights of the re-ranker, and how far its learning is."""
+
+    weights: bytes
+    squares: bytes
+    clock: bytes
 
 
 class State(msgspec.Struct):
@@ -55,6 +75,8 @@ class State(msgspec.Struct):
     statistics: bytes
     covisits: bytes
     leaders: bytes
+    embedding: EmbeddingState | None = None  # not in version 1
+    reranker: RerankerState | None = None
 
 
 def write_state(
@@ -84,9 +106,22 @@ def write_state(
         statistics=index.statistics[:items].tobytes(),
         covisits=index.covisits[:items].tobytes(),
         leaders=index.leaders[: index.clock[layout.LEADING]].tobytes(),
+        embedding=_read_embedding(engine.embedding, items),
+        reranker=RerankerState(*(part.tobytes() for part in engine.reranker)),
     )
     packed = msgspec.msgpack.encode(state)
     return MAGIC + bytes([VERSION]) + zlib.compress(packed, LEVEL)
+
+
+def _read_embedding(embedding: Embedding, items: int) -> EmbeddingState:
+    held = min(int(embedding.clock[DRAWN]), RECENT_CLICKS)
+    return EmbeddingState(
+        embedding.inputs[:items].tobytes(),
+        embedding.outputs[:items].tobytes(),
+        embedding.squares[:items].tobytes(),
+        embedding.recent[:held].tobytes(),
+        embedding.clock.tobytes(),
+    )
 
 
 def _held_slots(index: Index) -> Int64:
@@ -166,6 +201,11 @@ def _restore_catalogue(state: State, catalogue: Catalogue) -> None:
     }
     catalogue.elder = {item: Waiting(*waiting) for item, *waiting in state.elder}
     catalogue.younger = {item: Waiting(*waiting) for item, *waiting in state.younger}
+    catalogue.strangers = {
+        waiting.provisional: item
+        for generation in (catalogue.elder, catalogue.younger)
+        for item, waiting in generation.items()
+    }
     catalogue.provisional, catalogue.entered, catalogue.evicted, catalogue.dropped = state.counts
 
 
@@ -182,6 +222,26 @@ def _restore_index(state: State, engine: Engine) -> None:
     index.covisits[:items] = _rows(state.covisits, np.int32, index.covisits.shape[1:])
     engine.set_leaders(_numbers(state.leaders, items))
     engine.index = _restore_rings(state, index)
+    _restore_embedding(state.embedding, items, engine)
+    if state.reranker is not None:
+        for part, data in zip(
+            engine.reranker, msgspec.structs.astuple(state.reranker), strict=True
+        ):
+            part[:] = np.frombuffer(data, part.dtype)
+
+
+def _restore_embedding(state: EmbeddingState | None, items: int, engine: Engine) -> None:
+    embedding = engine.embedding
+    if state is None:
+        for number in range(1, items):
+            embed_item(number, embedding)
+        return
+    embedding.inputs[:items] = _rows(state.inputs, np.float32, embedding.inputs.shape[1:])
+    embedding.outputs[:items] = _rows(state.outputs, np.float32, embedding.outputs.shape[1:])
+    embedding.squares[:items] = _rows(state.squares, np.float32, embedding.squares.shape[1:])
+    recent = _numbers(state.recent, items)
+    embedding.recent[: len(recent)] = recent
+    embedding.clock[:] = np.frombuffer(state.clock, np.int64)
 
 
 def _numbers(data: bytes, items: int) -> Int32:
