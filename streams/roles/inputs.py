@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -15,12 +16,15 @@ __all__ = ["INPUTS", "Input", "check_starts", "find_inputs"]
 
 INPUTS: Final = ("outcomes", "interactions")
 
+_log = logging.getLogger(__name__)
+
 
 class Input(NamedTuple):
-    """One input of the models: the topic's name, Kafka's id of it, and where it ends."""
+    """One input of the models: the topic's name, Kafka's id of it, where it begins and ends."""
 
     topic: str
     topic_id: str
+    begin: int
     end: int
 
 
@@ -36,12 +40,13 @@ def find_inputs(settings: Settings) -> dict[str, Input]:
     for noun in INPUTS:
         topic, topic_id, partitions = admin.origin(settings.topic(noun))
         if partitions:
-            found[noun] = Input(topic, topic_id, admin.ends(topic, [0])[0])
+            begin, end = admin.begins(topic, [0])[0], admin.ends(topic, [0])[0]
+            found[noun] = Input(topic, topic_id, begin, end)
     return found
 
 
-def check_starts(starts: Mapping[str, int], inputs: Mapping[str, Input]) -> None:
-    """Refuse to go on beyond the end of an input: it is not the one the models were made from.
+def check_starts(starts: Mapping[str, int], inputs: Mapping[str, Input]) -> dict[str, int]:
+    """Say where to go on; what retention has taken unlearned is passed over, and said.
 
     Parameters
     ----------
@@ -53,12 +58,24 @@ def check_starts(starts: Mapping[str, int], inputs: Mapping[str, Input]) -> None
     Raises
     ------
     SnapshotError
-        Naming the topic and what to do.
+        Where an input ends before that: it is not the one the models were made from. Names the
+        topic and what to do.
     """
-    for noun, found in inputs.items():
-        if starts[noun] > found.end:
+    found = dict(starts)
+    for noun, each in inputs.items():
+        start = starts[noun]
+        if start > each.end:
             raise SnapshotError(
-                f"the models go on at {found.topic}[0]@{starts[noun]}, but that log ends at "
-                f"{found.end}: it is not the one they were made from; stop all workers and run "
+                f"the models go on at {each.topic}[0]@{start}, but that log ends at "
+                f"{each.end}: it is not the one they were made from; stop all workers and run "
                 "`crm-online adopt` to go on with the models, or `crm-online reset` to learn anew"
             )
+        if 0 < start < each.begin:
+            _log.warning(
+                "%s[0] begins at %d: retention has taken %d records that were never learned",
+                each.topic,
+                each.begin,
+                each.begin - start,
+            )
+        found[noun] = max(start, each.begin)
+    return found

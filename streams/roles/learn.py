@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, ClassVar, Final
 
-from crm_online.errors import SnapshotError
+from crm_online.errors import CrmOnlineError, SnapshotError
 from crm_online.learning import Learner
 from crm_online.log import Message, Record
 from crm_online.models.snapshots import SnapshotReader
@@ -48,6 +48,7 @@ class LearnRole:
         self._busy = asyncio.Lock()
         self._owned: set[str] = set()
         self._starts: dict[str, int] = {}
+        self._next: dict[str, int] = {}
         self._generation = -1
         self._at_end = False
         self.restoring = (0, 0)
@@ -85,9 +86,10 @@ class LearnRole:
                 inputs = await asyncio.to_thread(find_inputs, self._settings)
             ids = {noun: each.topic_id for noun, each in inputs.items()}
             try:
-                self._starts = self.learner.restore(newest.values(), ids)
+                starts = self.learner.restore(newest.values(), ids)
                 self.learner.take_over(snapshots.standing)
-                check_starts(self._starts, inputs)
+                self._starts = check_starts(starts, inputs)
+                self._next = dict(self._starts)
             except SnapshotError as error:
                 self._generation = -1
                 self._stop(error)
@@ -108,12 +110,23 @@ class LearnRole:
             try:
                 async with self._busy:
                     if self._holds(noun) and event.message.generation_id == self._generation:
+                        self._step(noun, event.value.records)
                         self.learner.process(noun, event.value.records)
                         self._at_end = event.value.records[-1].offset + 1 >= event.value.end
                         event.ack()
             except Exception as error:  # a bug: never go on past it  # noqa: BLE001
                 self._stop(error)
                 return
+
+    def _step(self, noun: str, records: Sequence[Record]) -> None:
+        """Move on by a batch; behind a gap, snapshots would call learned what nobody read."""
+        wanted, first = self._next.get(noun, 0), records[0].offset
+        if first > wanted:
+            raise CrmOnlineError(
+                f"{self._settings.topic(noun)} went on at offset {first} where {wanted} was to "
+                "come: the learner ends to read it again from its newest snapshot; start it again"
+            )
+        self._next[noun] = max(wanted, records[-1].offset + 1)
 
     async def idle(self) -> None:
         """Publish what was learned while the inputs are ours; take nothing more until restored."""
