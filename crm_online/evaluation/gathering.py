@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -146,6 +147,8 @@ class Gathering:
         self.refused = 0
         self._outcomes = count()
         self._settled: list[tuple[int, Settled]] = []
+        self._names: tuple[str, ...] = ()
+        self._features = array("d")
         self._scores: list[_Score] = []
         self._opened: list[_Opened] = []
 
@@ -158,7 +161,7 @@ class Gathering:
                 offset = next(self._outcomes)
                 kind = dict(message.headers).get("ce_type")
                 if kind == _SETTLED:
-                    self._settled.append((offset, _settled.decode(message.value or b"")))
+                    self._keep(offset, _settled.decode(message.value or b""))
                 elif kind == _OPENED:
                     self._opened.append(_opened.decode(message.value or b""))
             for message in effects.outputs.get("scores", ()):
@@ -166,13 +169,18 @@ class Gathering:
                     self._scores.append(_score.decode(message.value or b""))
             yield effects
 
+    def _keep(self, offset: int, settled: Settled) -> None:
+        """Keep one; its features apart from it, as a dictionary takes twenty times the room."""
+        self._names = self._names or tuple(settled.features)
+        self._features.extend([settled.features[name] for name in self._names])
+        self._settled.append((offset, msgspec.structs.replace(settled, features={})))
+
     def predictions(self) -> Predictions:
         """Return the settled predictions."""
         rows = [settled for _, settled in self._settled]
-        names = tuple(rows[0].features) if rows else ()
         return Predictions(
-            names,
-            _table([[row.features[name] for name in names] for row in rows], len(names)),
+            self._names,
+            np.array(self._features).reshape(len(rows), len(self._names)),
             np.array([row.customer_id for row in rows], object),
             _numbers(row.opened_at.timestamp() for row in rows),
             _numbers(row.due_at.timestamp() for row in rows),
@@ -215,7 +223,3 @@ def _as_of(row: Settled, model: str) -> int:
 
 def _numbers(values: Iterable[float | None]) -> Numbers:
     return np.array([np.nan if value is None else value for value in values], np.float64)
-
-
-def _table(rows: list[list[float]], width: int) -> Numbers:
-    return np.array(rows, np.float64).reshape(len(rows), width)

@@ -23,6 +23,7 @@ __all__ = ["draw_churn", "draw_segments", "draw_value"]
 
 DAY: Final = 86_400.0
 WINDOW_DAYS: Final = 28.0
+EIGHT: Final = 8.0
 OURS: Final = "crm-online"
 Figure = Callable[[Numbers, Numbers], float | None]
 
@@ -92,7 +93,7 @@ def _figure(path: Path, panels: int, width: float = 5.0) -> Iterator[Any]:
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
     for axis in axes[panels > 1 :]:
-        locator = AutoDateLocator(maxticks=6)  # type: ignore[no-untyped-call]
+        locator = AutoDateLocator()  # type: ignore[no-untyped-call]
         axis.xaxis.set_major_locator(locator)
         formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
         axis.xaxis.set_major_formatter(formatter)
@@ -114,15 +115,16 @@ def _models(
 def _over_time(
     opened: Numbers, truth: Numbers, said: Numbers, figure: Figure
 ) -> tuple[list[datetime], list[float]]:
-    """Return a figure of every four weeks of predictions, at their middle."""
-    windows = ((opened - opened.min()) // (WINDOW_DAYS * DAY)).astype(int)
+    """Return a figure of every four weeks of predictions, or of each eighth of a short history."""
+    first, span = float(opened.min()), float(np.ptp(opened))
+    width = min(WINDOW_DAYS * DAY, span / EIGHT) or DAY
+    windows = ((opened - first) // width).astype(int)
     days, figures = [], []
     for window in np.unique(windows):
         here = windows == window
         found = figure(truth[here], said[here])
         if found is not None:
-            middle = float(opened.min()) + (float(window) + 0.5) * WINDOW_DAYS * DAY
-            days.append(datetime.fromtimestamp(middle, UTC))
+            days.append(datetime.fromtimestamp(first + (float(window) + 0.5) * width, UTC))
             figures.append(found)
     return days, figures
 
