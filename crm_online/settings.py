@@ -29,13 +29,8 @@ Positive = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 CHURN_MODEL: ModelSpec = {
-    "pipeline": [
-        {"class": "river.preprocessing.StandardScaler"},
-        {
-            "class": "river.linear_model.LogisticRegression",
-            "optimizer": {"class": "river.optim.AdaGrad", "lr": 0.05},
-        },
-    ]
+    "class": "crm_online.models.calibration.Calibrated",
+    "classifier": {"class": "crm_online.models.bayesian.BayesianLogistic"},
 }
 VALUE_MODEL: ModelSpec = {"class": "crm_online.models.spend.ExpectedSpend"}
 CLUSTER_MODEL: ModelSpec = {

@@ -35,6 +35,12 @@ FEATURES: Final = (
     "recency_x_single",
     "spend_90",
     "refund_share",
+    "occasions_60",
+    "since_order",
+    "spend_30",
+    "refunds_90",
+    "longest_gap_ratio",
+    "quantity",
 )
 USUAL_GAP_DAYS: Final = 30.0
 ONE_GAP: Final = 2.0  # occasions; a spread takes more
@@ -59,6 +65,12 @@ TEXTS: Final = {
     "recency_x_single": "{:.1f}: silence after a single visit",
     "spend_90": "recent spend level {:.2f} (90 days)",
     "refund_share": "{:.2f} of the spend was refunded",
+    "occasions_60": "recent level of visits {:.1f} (60 days)",
+    "since_order": "no order for {:.0f} days",
+    "spend_30": "recent spend level {:.2f} (30 days)",
+    "refunds_90": "recent level of refunds {:.1f} (90 days)",
+    "longest_gap_ratio": "silent for {:.1f} times the longest gap",
+    "quantity": "usually {:.0f} units of a product",
 }
 
 
@@ -89,6 +101,13 @@ def facts(state: CustomerState, at: float) -> Facts:
         state.spend_90,
         state.refunds,
         state.last_activity or state.first_seen,
+        state.last_seen,
+        state.last_order,
+        state.longest_gap,
+        state.quantity,
+        state.occasions_60,
+        state.spend_30,
+        state.refunds_90,
     )
 
 
@@ -102,17 +121,15 @@ def features_many(rows: Sequence[Facts]) -> tuple[Rows, Rows]:
 
     Returns
     -------
-    features : array of float64, shape (n, 19)
+    features : array of float64, shape (n, f)
         In the order of `FEATURES`; each number is one that float32 holds exactly, so that a
         model learns later from just what it predicted on.
     rfm : array of float64, shape (n, 3)
         Recency in days, frequency in occasions, money in major units.
     """
     taken = np.array(rows, dtype=np.float64).T
-    at, origin, last, n, gap, gap_m2, last_gap = taken[:7]
-    spend, last_total, basket, activity_30, activity_90, orders, spend_90, refunds, active = taken[
-        7:
-    ]
+    at, origin, last, n, gap, gap_m2, last_gap, spend = taken[:8]
+    last_total, basket, activity_30, activity_90, orders, spend_90, refunds, active = taken[8:16]
     age = np.maximum(at - origin, 0.0) / DAY
     silent = np.maximum(at - np.where(n > 0, last, active), 0.0) / DAY
     has_gap = gap > 0.0
@@ -144,10 +161,28 @@ def features_many(rows: Sequence[Facts]) -> tuple[Rows, Rows]:
         logged[0] * single,
         np.log1p(np.maximum(spend_90, 0.0) / 100.0),
         np.minimum(refunds / np.maximum(spend, 1.0), 1.0),
+        *_later_columns(taken, age, silent),
     )
     features = np.column_stack(columns).astype(np.float32).astype(np.float64)
     rfm = np.column_stack((np.maximum(at - active, 0.0) / DAY, n, np.maximum(spend, 0.0) / 100.0))
     return features, rfm
+
+
+def _later_columns(taken: Rows, age: Rows, silent: Rows) -> tuple[Rows, ...]:
+    """Compute what 0.1.0 did not know; its customers' longest gap is one of the two it kept."""
+    at, gap, last_gap = taken[0], taken[4], taken[6]
+    seen, ordered, longest, quantity, occasions_60, spend_30, refunds_90 = taken[16:]
+    past = np.maximum(at - seen, 0.0) / DAY
+    month, month3 = np.exp(-past / 30.0), np.exp(-past / 90.0)
+    longest = np.maximum(longest, np.maximum(gap, last_gap))
+    return (
+        np.log1p(occasions_60 * np.exp(-past / 60.0)),
+        np.log1p(np.where(ordered > 0.0, np.maximum(at - ordered, 0.0) / DAY, age)),
+        np.log1p(np.maximum(spend_30 * month, 0.0) / 100.0),
+        np.log1p(refunds_90 * month3),
+        np.where(longest > 0.0, np.log1p(silent) - np.log1p(longest), 0.0),
+        quantity,
+    )
 
 
 def natural_many(columns: NDArray[np.int64], values: Rows) -> Rows:
@@ -160,10 +195,8 @@ def natural_many(columns: NDArray[np.int64], values: Rows) -> Rows:
     values : array of float64, shape (n, k)
         Their values as models see them.
     """
-    logged = (columns <= FEATURES.index("activity_90")) | (columns == FEATURES.index("spend_90"))
-    natural = np.where(logged, np.expm1(values), values)
-    rate = columns == FEATURES.index("rate")
-    return np.where(rate, np.exp(values), natural)
+    natural = np.where(_LOGGED[columns], np.expm1(values), values)
+    return np.where(_RATIOS[columns], np.exp(values), natural)
 
 
 def describe(feature: str, value: float) -> str:
@@ -186,4 +219,12 @@ def _say(text: str) -> Callable[[float], str]:
     return lambda value: choices[round(value)]
 
 
+_LOGGED: Final = np.array(
+    [
+        name in FEATURES[: FEATURES.index("gap_cv")]
+        or name in {"spend_90", "occasions_60", "since_order", "spend_30", "refunds_90", "quantity"}
+        for name in FEATURES
+    ]
+)
+_RATIOS: Final = np.array([name in {"rate", "longest_gap_ratio"} for name in FEATURES])
 _SAY: Final = {feature: _say(text) for feature, text in TEXTS.items()}

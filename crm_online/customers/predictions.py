@@ -34,7 +34,7 @@ def pack_numbers(features: NDArray[np.float64], churn: float | None, value: floa
 
     Parameters
     ----------
-    features : array, shape (19,)
+    features : array, shape (f,)
         Already rounded through float32.
     churn
         Probability of churn.
@@ -47,7 +47,12 @@ def pack_numbers(features: NDArray[np.float64], churn: float | None, value: floa
 
 
 def unpack_numbers(prediction: Prediction) -> tuple[dict[str, float], float | None, float | None]:
-    """Undo `pack_numbers`: features by name, churn probability, expected spend."""
-    *features, churn, value = _NUMBERS.unpack(prediction.numbers)
-    named = dict(zip(FEATURES, features, strict=True))
+    """Undo `pack_numbers`: features by name, churn probability, expected spend.
+
+    Predictions that an earlier version opened have the first of the features only.
+    """
+    packed = prediction.numbers
+    size = len(packed) // 4
+    *features, churn, value = struct.unpack(f"<{size}f", packed)
+    named = dict(zip(FEATURES, features, strict=False))
     return named, None if isnan(churn) else churn, None if isnan(value) else value

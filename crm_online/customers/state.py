@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp
+from math import exp, log1p
 from typing import Final
 
 import msgspec
@@ -17,6 +17,7 @@ DAY: Final = 86_400.0
 LARGEST: Final = 2**62  # what msgpack and int64 hold with room for a difference
 TOUCHED: Final = 16  # newest items kept: what one slot of the session index holds
 BOUGHT: Final = 24
+NEWEST_ORDER: Final = 0.3  # its weight in what a customer usually orders
 
 
 class Prediction(msgspec.Struct, array_like=True, gc=False):
@@ -91,6 +92,11 @@ class CustomerState(msgspec.Struct, array_like=True, gc=False):
     predictions: list[Prediction] = msgspec.field(default_factory=list)
     offered_as_of: float = -1.0  # of the last list that was published
     scored_as_of: float = -1.0  # of the last score
+    occasions_60: float = 0.0  # as `activity_30`
+    spend_30: float = 0.0
+    refunds_90: float = 0.0  # a count
+    longest_gap: float = 0.0
+    quantity: float = 0.0  # units of a product, logarithm, newest orders first
 
     @property
     def place(self) -> tuple[int, float]:
@@ -139,7 +145,7 @@ def apply_event(state: CustomerState, event: CustomerEvent, rules: Rules) -> Non
     if event.kind == ORDER:
         _apply_order(state, event, rules, days)
     elif event.kind == REFUND:
-        _apply_refund(state, event, rules)
+        _apply_refund(state, event, rules, days)
     elif event.kind == SUBSCRIPTION_CANCELLED:
         _fix_labels(state, event.at)
     if event.items and event.kind in INTERACTION and days >= 0.0:
@@ -161,10 +167,13 @@ def _fix_labels(state: CustomerState, at: float) -> None:
 
 
 def _decay(state: CustomerState, days: float) -> None:
-    state.activity_30 *= exp(-days / 30.0)
-    month3 = exp(-days / 90.0)
+    month, month3 = exp(-days / 30.0), exp(-days / 90.0)
+    state.activity_30 *= month
+    state.spend_30 *= month
+    state.occasions_60 *= exp(-days / 60.0)
     state.activity_90 *= month3
     state.spend_90 *= month3
+    state.refunds_90 *= month3
 
 
 def _apply_activity(state: CustomerState, event: CustomerEvent, rules: Rules, days: float) -> None:
@@ -172,17 +181,19 @@ def _apply_activity(state: CustomerState, event: CustomerEvent, rules: Rules, da
     state.activity_30 += exp(late / 30.0)
     state.activity_90 += exp(late / 90.0)
     if not rules.churn_on_orders and event.at - state.last_activity > rules.session_gap:
-        _apply_occasion(state, event.at)
+        _apply_occasion(state, event.at, late)
     if not state.activities:
         state.origin = event.at
     state.activities += 1
     state.last_activity = max(state.last_activity, event.at)
 
 
-def _apply_occasion(state: CustomerState, at: float) -> None:
+def _apply_occasion(state: CustomerState, at: float, late: float = 0.0) -> None:
     """Welford's running mean and variance of the gaps between occasions."""
+    state.occasions_60 += exp(late / 60.0)
     if state.occasions:
         state.last_gap = gap = max(0.0, (at - state.last_occasion) / DAY)
+        state.longest_gap = max(state.longest_gap, gap)
         delta = gap - state.gap_mean
         state.gap_mean += delta / state.occasions
         state.gap_m2 += delta * (gap - state.gap_mean)
@@ -198,11 +209,14 @@ def _apply_order(state: CustomerState, event: CustomerEvent, rules: Rules, days:
     if newest:
         state.last_order = event.at
         state.basket = len(event.items)
+        _apply_quantity(state, event)
     state.bought = _newest(state.bought, tuple([i.product_id for i in event.items]), BOUGHT)
     if event.currency and event.currency != rules.currency:
         return
     state.spend = min(state.spend + event.revenue, LARGEST)
-    state.spend_90 += event.revenue * exp(min(days, 0.0) / 90.0)
+    late = min(days, 0.0)
+    state.spend_30 += event.revenue * exp(late / 30.0)
+    state.spend_90 += event.revenue * exp(late / 90.0)
     if newest:
         state.last_total = event.revenue
     for prediction in state.predictions:  # bought before the opening, seen only now
@@ -210,7 +224,15 @@ def _apply_order(state: CustomerState, event: CustomerEvent, rules: Rules, days:
             prediction.spend += event.revenue
 
 
-def _apply_refund(state: CustomerState, event: CustomerEvent, rules: Rules) -> None:
+def _apply_quantity(state: CustomerState, event: CustomerEvent) -> None:
+    if event.items:
+        logs = [log1p(max(item.quantity, 0)) for item in event.items]
+        weight = max(NEWEST_ORDER, 1.0 / state.orders)
+        state.quantity += weight * (sum(logs) / len(logs) - state.quantity)
+
+
+def _apply_refund(state: CustomerState, event: CustomerEvent, rules: Rules, days: float) -> None:
+    state.refunds_90 += exp(min(days, 0.0) / 90.0)
     if not event.currency or event.currency == rules.currency:
         state.refunds = min(state.refunds + event.revenue, LARGEST)
 

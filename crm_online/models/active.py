@@ -55,7 +55,7 @@ class Scored:
 
     Parameters
     ----------
-    features : array of float64, shape (n, 19)
+    features : array of float64, shape (n, f)
     rfm : array of float64, shape (n, 3)
     models
         Those that predict, fixed for this slice.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from river import base
 
+from crm_online.models.calibration import SURE, Calibrated
 from crm_online.models.frozen import (
-    FrozenLinear,
+    FrozenAdditive,
     FrozenSteps,
     freeze_linear,
     freeze_steps,
@@ -24,8 +25,6 @@ Rows = NDArray[np.float64]
 Columns = NDArray[np.intp]
 
 REASONS: Final = 3
-# Log-odds of a sure answer are infinite; beyond this a probability rounds to 0 or 1 anyway.
-SURE: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,10 +37,14 @@ class FrozenClassifier:
         Arrays, or the private copy of an estimator.
     means : array of float64, shape (f,)
         The average customer, whom contributions compare with.
+    shift, slope
+        Of the calibration: what log-odds are moved by.
     """
 
-    model: FrozenLinear | FrozenSteps
+    model: FrozenAdditive | FrozenSteps
     means: Rows
+    shift: float = 0.0
+    slope: float = 1.0
 
     def predict_many(self, rows: Rows) -> Rows:
         """Return P(True) per row.
@@ -55,14 +58,18 @@ class FrozenClassifier:
         array of float64, shape (n,)
             NaN where the classifier has no opinion yet.
         """
-        if isinstance(self.model, FrozenLinear):
-            return _sigmoid(self.model.value_many(rows))
-        return self.model.proba_many(rows)
+        if not isinstance(self.model, FrozenSteps):
+            return _sigmoid(self.shift + self.slope * self.model.value_many(rows))
+        probability = self.model.proba_many(rows)
+        if (self.shift, self.slope) == (0.0, 1.0):
+            return probability
+        moved = _sigmoid(self.shift + self.slope * _log_odds(probability))
+        return np.where(np.isnan(probability), probability, moved)
 
     def contributions_many(self, rows: Rows) -> tuple[Columns, Rows]:
         """Return the three features that move each row's log-odds most.
 
-        A linear model's shares are exact. For others a share is how far the log-odds change
+        An additive model's shares are exact. For others a share is how far the log-odds change
         when that feature takes its mean.
 
         Parameters
@@ -75,9 +82,9 @@ class FrozenClassifier:
             Numbers of columns, strongest first.
         contributions : array of float64, shape (n, 3)
         """
-        if isinstance(self.model, FrozenLinear):
-            return _strongest(self.model.parts_many(rows))
-        return _strongest(self._left_out(self.model, rows))
+        if isinstance(self.model, FrozenSteps):
+            return _strongest(self.slope * self._left_out(self.model, rows))
+        return _strongest(self.slope * self.model.parts_many(rows))
 
     def _left_out(self, model: FrozenSteps, rows: Rows) -> Rows:
         n, f = rows.shape
@@ -93,8 +100,9 @@ def freeze_classifier(
 ) -> FrozenClassifier:
     """Freeze any River classifier for scoring whole batches.
 
-    ``StandardScaler | LogisticRegression`` becomes arrays, equal to River to 1e-12; others
-    answer through ``predict_proba_many`` if they have it, else through ``predict_proba_one``.
+    ``StandardScaler | LogisticRegression`` and `BayesianLogistic` become arrays, equal to the
+    estimator to 1e-12; others answer through ``predict_proba_many`` if they have it, else
+    through ``predict_proba_one``. A calibration around any of them stays.
 
     Parameters
     ----------
@@ -105,6 +113,10 @@ def freeze_classifier(
     means
         The average customer; by default the linear model's own, else zeros.
     """
+    if isinstance(model, Calibrated):
+        behind = freeze_classifier(model.classifier, features, means)
+        slope = model.slope * behind.slope  # a calibration may stand behind another
+        return replace(behind, shift=model.shift + model.slope * behind.shift, slope=slope)
     linear = freeze_linear(model, features)
     if linear is not None:
         return FrozenClassifier(linear, linear.means if means is None else frozen_array(means))

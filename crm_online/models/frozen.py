@@ -6,14 +6,17 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped, unused-ignore]
 from numpy.typing import NDArray
 from river import base, compose, linear_model, optim, preprocessing
 
+from crm_online.models.bayesian import BayesianLinear, BayesianLogistic
+
 __all__ = [
+    "FrozenAdditive",
     "FrozenLinear",
     "FrozenSteps",
     "freeze_linear",
@@ -71,6 +74,20 @@ def steps_of(model: base.Estimator) -> list[Any]:
     return list(model.steps.values()) if isinstance(model, compose.Pipeline) else [model]
 
 
+class FrozenAdditive(Protocol):
+    """A frozen model whose score is a sum over features: contributions are exact."""
+
+    @property
+    def means(self) -> Rows:
+        """The average customer, shape (f,)."""
+
+    def parts_many(self, rows: Rows) -> Rows:
+        """Return each feature's share in the score, shape (n, f); an average feature has none."""
+
+    def value_many(self, rows: Rows) -> Rows:
+        """Return the score (log-odds, or the regression's value), shape (n,)."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FrozenLinear:
     """River's ``StandardScaler | LogisticRegression`` or ``LinearRegression`` as arrays.
@@ -100,17 +117,19 @@ class FrozenLinear:
         return scores
 
 
-def freeze_linear(model: base.Estimator, features: Sequence[str]) -> FrozenLinear | None:
-    """Turn a linear River model into arrays; ``None`` where it is not of that form.
+def freeze_linear(model: base.Estimator, features: Sequence[str]) -> FrozenAdditive | None:
+    """Turn an additive model into arrays; ``None`` where it is not of that form.
 
     Parameters
     ----------
     model
-        A linear model with the logistic or the squared loss, alone or behind a
-        ``StandardScaler`` without a window.
+        A Bayesian model of ours, or a linear model of River's with the logistic or the squared
+        loss, alone or behind a ``StandardScaler`` without a window.
     features
         Names of the columns, in their order.
     """
+    if isinstance(model, BayesianLogistic | BayesianLinear):
+        return model.freeze(features)
     steps = steps_of(model)
     last = steps[-1]
     if type(last) not in LINEAR_MODELS or type(last.loss) not in LINEAR_LOSSES:
@@ -123,7 +142,9 @@ def freeze_linear(model: base.Estimator, features: Sequence[str]) -> FrozenLinea
     return FrozenLinear(*scaled, frozen_array(weights), float(last.intercept))
 
 
-def freeze_regressor(model: base.Estimator, features: Sequence[str]) -> FrozenLinear | FrozenSteps:
+def freeze_regressor(
+    model: base.Estimator, features: Sequence[str]
+) -> FrozenAdditive | FrozenSteps:
     """Freeze any River regressor.
 
     Parameters

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from river import base, linear_model, optim, preprocessing, stats
+from river import base, stats
 
+from crm_online.models.bayesian import BayesianLinear, BayesianLogistic
 from crm_online.models.classifiers import FrozenClassifier, freeze_classifier
 from crm_online.models.frozen import (
-    FrozenLinear,
+    FrozenAdditive,
     FrozenSteps,
     freeze_regressor,
     require_finite,
@@ -22,8 +23,6 @@ from crm_online.models.frozen import (
 __all__ = ["ExpectedSpend", "FrozenSpend"]
 
 Rows = NDArray[np.float64]
-
-LEARNING_RATE: Final = 0.05
 
 
 class ExpectedSpend(base.Regressor):
@@ -37,12 +36,15 @@ class ExpectedSpend(base.Regressor):
     Parameters
     ----------
     chance
-        Classifier of spend above zero; ``StandardScaler | LogisticRegression`` by default.
+        Classifier of spend above zero; `BayesianLogistic` by default.
     size
-        Regressor of log spend around its running mean; ``StandardScaler | LinearRegression``
-        by default.
+        Regressor of log spend around its running mean; `BayesianLinear` by default.
     decay
         Weight that an outcome's share in the smearing factor keeps per further outcome.
+    sharpness
+        Power that chance × size is raised to before smearing. Above one, the same total goes
+        to fewer customers: closer to what the typical customer spends, which is nothing or
+        little, than the mean is.
 
     References
     ----------
@@ -65,14 +67,20 @@ class ExpectedSpend(base.Regressor):
         chance: base.Classifier | None = None,
         size: base.Regressor | None = None,
         decay: float = 0.999,
+        sharpness: float = 1.2,
     ) -> None:
-        self.chance: Any = _default_chance() if chance is None else chance
-        self.size: Any = _default_size() if size is None else size
+        self.chance: Any = BayesianLogistic() if chance is None else chance
+        self.size: Any = BayesianLinear() if size is None else size
         self.decay = decay
+        self.sharpness = sharpness
         self._log_mean = stats.Mean()
         self._log_highest = 0.0
         self._spent = 0.0
         self._expected = 0.0
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up a pickled model; those of 0.1.0 have no sharpness."""
+        self.__dict__.update({"sharpness": 1.0} | state)
 
     def learn_one(self, x: dict[Any, Any], y: float) -> None:
         """Learn one outcome.
@@ -122,6 +130,7 @@ class ExpectedSpend(base.Regressor):
             self._log_mean.get(),
             self._log_highest,
             self.smearing,
+            self.sharpness,
         )
 
     def _learn_size(self, x: dict[Any, Any], logarithm: float) -> None:
@@ -133,7 +142,7 @@ class ExpectedSpend(base.Regressor):
         chance = float((self.chance.predict_proba_one(x) or {}).get(True, 0.0))
         logarithm = float(self.size.predict_one(x) or 0.0) + self._log_mean.get()
         # A straight line has no end: nobody is expected to spend more than anyone ever did.
-        return chance * math.exp(min(logarithm, self._log_highest))
+        return float((chance * math.exp(min(logarithm, self._log_highest))) ** self.sharpness)
 
     @classmethod
     def _unit_test_params(cls) -> Any:
@@ -152,29 +161,21 @@ class FrozenSpend:
         Mean and highest of the logarithms of all spends.
     smearing
         Factor of the product.
+    sharpness
+        Power of chance × size.
     """
 
     chance: FrozenClassifier
-    size: FrozenLinear | FrozenSteps
+    size: FrozenAdditive | FrozenSteps
     log_mean: float
     log_highest: float
     smearing: float
+    sharpness: float
 
     def value_many(self, rows: Rows) -> Rows:
         """Return the expected spend of each row, major units, shape (n,)."""
         around = self.size.value_many(rows)
         chance = np.nan_to_num(self.chance.predict_many(rows))
         sizes = np.exp(np.minimum(around + self.log_mean, self.log_highest))
-        expected: Rows = chance * sizes * self.smearing
+        expected: Rows = (chance * sizes) ** self.sharpness * self.smearing
         return expected
-
-
-def _default_chance() -> base.Estimator:
-    model = linear_model.LogisticRegression(optim.AdaGrad(LEARNING_RATE))
-    return preprocessing.StandardScaler() | model
-
-
-def _default_size() -> base.Estimator:
-    # The running mean is the intercept: River's own swings by a quarter after every outlier.
-    model = linear_model.LinearRegression(optim.AdaGrad(LEARNING_RATE), intercept_lr=0.0)
-    return preprocessing.StandardScaler() | model

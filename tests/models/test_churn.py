@@ -24,6 +24,8 @@ from river import (
     tree,
 )
 
+from crm_online.models.bayesian import BayesianLogistic, FrozenBayesian
+from crm_online.models.calibration import Calibrated
 from crm_online.models.churn import ChurnModel
 from crm_online.models.classifiers import freeze_classifier
 from crm_online.models.frozen import FrozenLinear, FrozenSteps
@@ -36,7 +38,14 @@ SCALED = [
     lambda: preprocessing.StandardScaler(with_std=False) | linear_model.LogisticRegression(),
     lambda: linear_model.LogisticRegression(optim.Adam(0.01), l2=0.1),
 ]
+BAYESIAN = [
+    BayesianLogistic,
+    lambda: build(CHURN_MODEL),
+    lambda: Calibrated(BayesianLogistic(spread=4.0), grace=0),
+    lambda: Calibrated(SCALED[0](), grace=20),
+]
 OTHERS: dict[str, Any] = {
+    "calibrated bayes": lambda: Calibrated(build({"class": "river.naive_bayes.GaussianNB"})),
     "tree": lambda: tree.HoeffdingTreeClassifier(grace_period=50),
     "forest": lambda: forest.ARFClassifier(n_models=3, seed=7),
     "mondrian": lambda: forest.AMFClassifier(n_estimators=3, seed=7),
@@ -72,7 +81,7 @@ def test_a_frozen_linear_model_equals_river(make: Any, learned: Any, asked: Any)
     assert (gaps <= 1e-9 + rounding(frozen.model, rows_of(asked))).all()
 
 
-@pytest.mark.parametrize("make", SCALED)
+@pytest.mark.parametrize("make", [*SCALED, *BAYESIAN])
 def test_a_frozen_linear_model_equals_river_to_twelve_digits(make: Any) -> None:
     model = taught(make())
     xs = [x for x, _, _ in shop(500, seed=8)]
@@ -94,7 +103,7 @@ def test_any_other_classifier_answers_behind_the_same_call(make: Any) -> None:
     assert np.isfinite(scores.contributions).all()
 
 
-@pytest.mark.parametrize("make", [*SCALED, *OTHERS.values()])
+@pytest.mark.parametrize("make", [*SCALED, *BAYESIAN, *OTHERS.values()])
 def test_scoring_never_changes_a_model(make: Any) -> None:
     model = taught(make())
     frozen = model.freeze()
@@ -109,7 +118,7 @@ def test_scoring_never_changes_a_model(make: Any) -> None:
     assert pickle.dumps(frozen) == held
 
 
-@pytest.mark.parametrize("make", [SCALED[0], OTHERS["forest"]])
+@pytest.mark.parametrize("make", [SCALED[0], BAYESIAN[1], OTHERS["forest"]])
 def test_learning_never_changes_what_was_frozen(make: Any) -> None:
     model = taught(make())
     frozen = model.freeze()
@@ -129,7 +138,7 @@ def test_frozen_models_cannot_be_written_to() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         frozen.classifier.model.intercept = 0.0  # type: ignore[misc,union-attr]
     with pytest.raises(ValueError, match="read-only"):
-        frozen.classifier.model.weights[0] = 1.0  # type: ignore[union-attr]
+        frozen.classifier.model.straight[0] = 1.0  # type: ignore[union-attr]
     with pytest.raises(ValueError, match="read-only"):
         frozen.classifier.means[0] = 1.0
 
@@ -168,11 +177,12 @@ def test_reasons_are_the_strongest_shares_in_log_odds() -> None:
     rows = rows_of(xs)
     frozen = model.freeze()
     scores = frozen.predict_many(rows)
-    linear = frozen.classifier.model
-    assert isinstance(linear, FrozenLinear)
-    parts = linear.parts_many(rows)
+    classifier = frozen.classifier
+    assert isinstance(classifier.model, FrozenBayesian)
+    parts = classifier.slope * classifier.model.parts_many(rows)
     odds = np.log(scores.probability / (1 - scores.probability))  # type: ignore[operator]
-    np.testing.assert_allclose(parts.sum(axis=1) + linear.intercept, odds, atol=1e-9)
+    constant = classifier.shift + classifier.slope * classifier.model.intercept
+    np.testing.assert_allclose(parts.sum(axis=1) + constant, odds, atol=1e-9)
     for row, top, sizes in zip(parts, scores.top, scores.contributions, strict=True):
         assert sizes.tolist() == row[top].tolist()
         assert sorted(np.abs(row))[::-1][:3] == np.abs(sizes).tolist()

@@ -68,14 +68,15 @@ def _stamp_with_all_kernels(kernel: Any) -> None:
     """Let a change to any kernel outdate them all: numba looks at the caller's own file only."""
     files: Any = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
     if hasattr(files, "_source_stamp"):
-        files._source_stamp = _sources_digest()  # noqa: SLF001 - numba offers no public way
+        folder = Path(kernel.py_func.__code__.co_filename).parent
+        files._source_stamp = _sources_digest(folder)  # noqa: SLF001 - numba offers no public way
 
 
 @functools.cache
-def _sources_digest() -> str:
-    """Digest of the kernels in this folder, and of the constants and arrays they work with."""
+def _sources_digest(folder: Path) -> str:
+    """Digest of the kernels in a folder, and of the constants and arrays they work with."""
     digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    for source in sorted(folder.glob("*.py")):
         content = source.read_bytes()
         if b"next_item.compiling import" in content or source.name in CONSTANTS:
             digest.update(source.name.encode() + content)
