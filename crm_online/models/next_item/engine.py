@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -73,12 +75,16 @@ class Engine:
                 return lists
             self._enlarge_arena()
 
-    def admit(self, item: int, provisional: int, customer: int, session: int) -> None:
-        """Let an item enter under its number; see `index.admit_item`."""
-        if not has_room(self.index):
-            self._enlarge_arena()
+    def admit(self, item: int, provisional: int, holders: Sequence[tuple[int, int]]) -> None:
+        """Let an item enter under its number, into the sessions of its first customers.
+
+        See `index.admit_item`; holders are customers, hashed, and their sessions.
+        """
         embed_item(item, self.embedding)
-        admit_item(item, provisional, np.uint64(customer), session, self.index)
+        for customer, session in holders:
+            if not has_room(self.index):
+                self._enlarge_arena()
+            admit_item(item, provisional, np.uint64(customer), session, self.index)
 
     def _enlarge_arena(self) -> None:
         arena = np.zeros(2 * len(self.index.arena), np.int32)

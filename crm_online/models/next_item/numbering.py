@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from crm_online.models.next_item.packing import hash_customer
 
 if TYPE_CHECKING:
-    from crm_online.models.next_item.catalogue import Catalogue
+    from crm_online.models.next_item.catalogue import Catalogue, Waiting
     from crm_online.models.next_item.engine import Engine
     from crm_online.models.next_item.repurchase import RepurchaseHabits
     from crm_online.scores import Interaction
@@ -45,8 +45,8 @@ class Numbering:
     def number(self, interactions: Sequence[Interaction]) -> Iterator[Clicks]:
         """Give numbers to interactions, in their order.
 
-        An item enters between two runs of clicks, so a run must be learned before the next is
-        asked for.
+        An item enters right behind its click by a second customer: what is predicted for that click
+        must not know of it. So a run must be learned before the next is asked for.
 
         Yields
         ------
@@ -54,41 +54,36 @@ class Numbering:
             Runs of interactions, none empty.
         """
         clicks = Clicks([], [], [])
-        numbers, categories = self._catalogue.numbers, self._catalogue.categories
+        catalogue = self._catalogue
         for interaction in interactions:
             self._habits.learn(interaction)
-            customer = hash_customer(interaction.customer)
-            number = numbers.get(interaction.item)
+            customer, item = hash_customer(interaction.customer), interaction.item
+            number = catalogue.numbers.get(item)
+            waiting = None
             if number is None:
-                number = self._meet(interaction, customer)
-            if number is None:
-                if clicks.items:
-                    yield clicks
-                clicks = Clicks([], [], [])
-                number = self._admit(interaction.item)
-            if number > 0 and interaction.category:
-                categories[number] = interaction.category
+                waiting = catalogue.waiting(item)
+                if waiting is None:
+                    waiting = catalogue.wait(item, customer, interaction.session)
+                number = -waiting.provisional
             clicks.customers.append(customer)
             clicks.sessions.append(interaction.session)
             clicks.items.append(number)
+            if waiting is not None and waiting.customer != customer:
+                yield clicks
+                clicks = Clicks([], [], [])
+                number = self._admit(item, waiting, (customer, interaction.session))
+            if number > 0 and interaction.category:
+                catalogue.categories[number] = interaction.category
         if clicks.items:
             yield clicks
 
-    def _meet(self, interaction: Interaction, customer: int) -> int | None:
-        """Return what stands for an item of one customer; None at its second customer."""
-        waiting = self._catalogue.waiting(interaction.item)
-        if waiting is None:
-            waiting = self._catalogue.wait(interaction.item, customer, interaction.session)
-        return -waiting.provisional if waiting.customer == customer else None
-
-    def _admit(self, item: str) -> int:
-        """Let a waiting item enter the index; all clicks before must have been learned."""
-        waiting = self._catalogue.waiting(item)
+    def _admit(self, item: str, waiting: Waiting, second: tuple[int, int]) -> int:
+        """Let an item enter that two sessions hold."""
         if self._catalogue.full:
             self._make_room()
         number = self._catalogue.enter(item)
-        if waiting is not None:
-            self._engine.admit(number, *waiting)
+        first = waiting.customer, waiting.session
+        self._engine.admit(number, waiting.provisional, (first, second))
         return number
 
     def _make_room(self) -> None:

@@ -8,11 +8,19 @@ from functools import lru_cache
 
 import numpy as np
 
-from crm_online.models.next_item.layout import SESSION_LENGTH, Int32, Int64, Lists, PackedQueries
+from crm_online.models.next_item.layout import (
+    BECAUSE,
+    SESSION_LENGTH,
+    Int32,
+    Int64,
+    Lists,
+    PackedQueries,
+)
 from crm_online.models.next_item.queries import Candidate, Query
 
 __all__ = ["hash_customer", "name_lists", "pack_queries", "strangers_of"]
 
+_REASONS = np.dtype((np.void, 4 * BECAUSE))  # a row of numbers as one hashable value
 SOURCES = ("", "session-neighbours", "covisitation", "trending")
 
 
@@ -87,18 +95,36 @@ def name_lists(
     stranger
         From the row of a list and a negative number to the item's name.
     """
-    columns = (column.tolist() for column in lists)
+    rows = zip(
+        lists.items.tolist(),
+        lists.scores.tolist(),
+        lists.sources.tolist(),
+        lists.because.view(_REASONS)[..., 0].tolist(),
+        strict=True,
+    )
+    reasons: dict[bytes, tuple[str, ...]] = {}
     named = []
-    for place, row in enumerate(zip(*columns, strict=True)):
-
-        def name(number: int, place: int = place) -> str:
-            return names[number] if number > 0 else stranger(place, number)
-
+    for row, (items, scores, sources, codes) in enumerate(rows):
         found = []
-        for item, score, source, because in zip(*row, strict=True):
-            title = name(item) if source else ""
-            if title:  # a stranger may have been forgotten meanwhile
-                reasons = tuple([name(own) for own in because if own])
-                found.append(Candidate(title, score, SOURCES[source], reasons))
+        for item, score, source, code in zip(items, scores, sources, codes, strict=True):
+            if not source:
+                break
+            name = names[item] if item > 0 else stranger(row, item)
+            because = reasons.get(code)
+            if because is None:
+                because, lasting = _name_reasons(code, row, names, stranger)
+                if lasting:
+                    reasons[code] = because
+            if name:  # a stranger may have been forgotten meanwhile
+                found.append(Candidate(name, score, SOURCES[source], because))
         named.append(found)
     return named
+
+
+def _name_reasons(
+    code: bytes, row: int, names: Sequence[str], stranger: Callable[[int, int], str]
+) -> tuple[tuple[str, ...], bool]:
+    """Name what led to an item; tells whether it reads the same in other rows."""
+    numbers = [number for number in np.frombuffer(code, np.int32).tolist() if number]
+    because = tuple([names[n] if n > 0 else stranger(row, n) for n in numbers])
+    return because, all(number > 0 for number in numbers)
