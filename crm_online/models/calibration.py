@@ -29,7 +29,7 @@ def log_odds_of(probability: float) -> float:
     return math.log(inside / (1.0 - inside))
 
 
-class Calibrated(base.Wrapper, base.Classifier):
+class Calibrated(base.Wrapper[Any], base.Classifier):
     """Any binary classifier, its log-odds moved by a shift and a slope that are learned online.
 
     Platt's recalibration, as a filter: each outcome is first predicted, then moves shift and

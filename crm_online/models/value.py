@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from river import base, stats
 
 from crm_online.models.frozen import (
-    FrozenLinear,
+    FrozenAdditive,
     FrozenSteps,
     freeze_regressor,
     require_finite,
@@ -36,7 +36,7 @@ class FrozenValue:
         Mean spend so far; ``None`` before the first outcome.
     """
 
-    model: FrozenSpend | FrozenLinear | FrozenSteps | None
+    model: FrozenSpend | FrozenAdditive | FrozenSteps | None
     mean: float | None
 
     def predict_many(self, rows: Rows) -> Rows | None:

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from river import checks
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import (  # type: ignore[import-untyped, unused-ignore]
+    LogisticRegression,
+)
 
 from crm_online.models.bayesian import BayesianLinear, BayesianLogistic
 from crm_online.monitoring.quality import log_loss

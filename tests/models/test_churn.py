@@ -38,11 +38,17 @@ SCALED = [
     lambda: preprocessing.StandardScaler(with_std=False) | linear_model.LogisticRegression(),
     lambda: linear_model.LogisticRegression(optim.Adam(0.01), l2=0.1),
 ]
-BAYESIAN = [
+RIVER = {
+    "pipeline": [
+        {"class": "river.preprocessing.StandardScaler"},
+        {"class": "river.linear_model.LogisticRegression"},
+    ]
+}
+BAYESIAN: list[Any] = [
     BayesianLogistic,
     lambda: build(CHURN_MODEL),
     lambda: Calibrated(BayesianLogistic(spread=4.0), grace=0),
-    lambda: Calibrated(SCALED[0](), grace=20),
+    lambda: build({**CHURN_MODEL, "classifier": RIVER, "grace": 20}),
 ]
 OTHERS: dict[str, Any] = {
     "calibrated bayes": lambda: Calibrated(build({"class": "river.naive_bayes.GaussianNB"})),
@@ -136,7 +142,7 @@ def test_frozen_models_cannot_be_written_to() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         frozen.base_rate = 0.5  # type: ignore[misc]
     with pytest.raises(dataclasses.FrozenInstanceError):
-        frozen.classifier.model.intercept = 0.0  # type: ignore[misc,union-attr]
+        frozen.classifier.model.intercept = 0.0  # type: ignore[union-attr]
     with pytest.raises(ValueError, match="read-only"):
         frozen.classifier.model.straight[0] = 1.0  # type: ignore[union-attr]
     with pytest.raises(ValueError, match="read-only"):
