@@ -38,7 +38,7 @@ class LearnRole:
         Whether the inputs are still ours; nothing is published without it.
     """
 
-    nouns: ClassVar = ("outcomes", "interactions", "models")
+    nouns: ClassVar = ("outcomes", "interactions", "models", "metrics")
     waits_for: ClassVar = ""
 
     def __init__(self, settings: Settings, stop: Stop, lease: Lease | None = None) -> None:
@@ -51,7 +51,7 @@ class LearnRole:
         self._generation = -1
         self._at_end = False
         self.restoring = (0, 0)
-        self._published = {"small": 0.0, "next_item": 0.0}
+        self._published = {"small": 0.0, "whole": 0.0, "next_item": 0.0}
         self.producer = OutputProducer(settings, stop, lease)
         self.learner = Learner(settings)
 
@@ -119,6 +119,7 @@ class LearnRole:
         """Publish what was learned while the inputs are ours; take nothing more until restored."""
         async with self._busy:
             await self._publish_small()
+            await self._publish_whole()
             self._generation = -1
 
     def lose(self) -> None:
@@ -133,6 +134,10 @@ class LearnRole:
             if self._at_end or waited >= self._settings.model_publish_seconds:
                 async with self._busy:
                     await self._publish_small()
+            waited = time.monotonic() - self._published["whole"]
+            if waited >= self._settings.metrics_publish_seconds:
+                async with self._busy:
+                    await self._publish_whole()
             waited = time.monotonic() - self._published["next_item"]
             if waited >= self._settings.next_item_publish_seconds:
                 async with self._busy:
@@ -143,6 +148,11 @@ class LearnRole:
             self._published["small"] = time.monotonic()
             await self._deliver(self.learner.publish())
 
+    async def _publish_whole(self) -> None:
+        if self._holds("outcomes"):
+            self._published["whole"] = time.monotonic()
+            await self._deliver(self.learner.publish_whole())
+
     async def _publish_next_item(self) -> None:
         if self._holds("interactions"):
             self._published["next_item"] = time.monotonic()
@@ -151,9 +161,9 @@ class LearnRole:
     def _holds(self, noun: str) -> bool:
         return self._generation >= 0 and noun in self._owned
 
-    async def _deliver(self, messages: Sequence[Message]) -> None:
+    async def _deliver(self, messages: Sequence[Message], noun: str = "models") -> None:
         with suppress(LeaseLost):
-            await self.producer.deliver(self._settings.topic("models"), 0, messages)
+            await self.producer.deliver(self._settings.topic(noun), 0, messages)
 
 
 class LearnOwner:
