@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from crm_online.customers.state import DAY
 from crm_online.decoding import RecordDecoder
 from crm_online.errors import SnapshotError
 from crm_online.internal import Reset, read_directive, read_reset
@@ -15,16 +16,19 @@ from crm_online.models.active import new_models
 from crm_online.models.challengers import CONTESTED, new_entries
 from crm_online.models.contest import Contest
 from crm_online.models.snapshots import ModelSnapshot, Place
+from crm_online.monitoring.monitor import Monitor
 from crm_online.monitoring.quality import Quality
 from crm_online.replica import Replica
+from crm_online.reports import Reports
 from crm_online.scores import NextItemOutcome, Opened, Outcome, Settled
 from crm_online.settings import Settings
-from crm_online.slots import ContestSlot, Slot, mark_of
+from crm_online.slots import ContestSlot, MonitorSlot, Slot, mark_of
 
 __all__ = ["Learner", "Slot"]
 
 _decode: Final[RecordDecoder[Outcome]] = RecordDecoder("outcomes", Outcome)
 RESERVED: Final = b"\0"
+NOWHERE: Final = (-1, -1)
 
 
 class Learner:
@@ -53,8 +57,14 @@ class Learner:
             name: Slot(name, model, _LESSONS[name], self._key, heartbeat=name == "quality")
             for name, model in self._new_models().items()
         }
-        self.slots: dict[str, Slot] = {**self.contests, **lessons}
+        self.watch = MonitorSlot(self._new_monitor(), self._key)
+        self.slots: dict[str, Slot] = {**self.contests, **lessons, "monitor": self.watch}
         self.replica = Replica(settings)
+        self._reports = Reports(settings.app)
+        self._reported: Place = NOWHERE
+
+    def _new_monitor(self) -> Monitor:
+        return Monitor(self._settings.prediction_interval_days * DAY)
 
     def _contest_slot(self, name: str) -> ContestSlot:
         entries = new_entries(self._settings, name)
@@ -98,6 +108,7 @@ class Learner:
         slots = list(self.slots.values())
         for slot in slots:
             slot.restore(found)
+        self.watch.begin_beside(self.slots["quality"])
         for slot in slots:
             slot.topic_id = topics.get("outcomes", "")
             slot.epoch = max(slot.epoch for slot in slots)  # one that was never published
@@ -137,6 +148,7 @@ class Learner:
             lane, mark = mark_of(outcome)
             for slot in slots:
                 slot.apply(record.offset, outcome, lane, mark)
+        self.watch.model.settle()
 
     def _obey(self, record: Record) -> None:
         reset = read_reset(record, self._key)
@@ -150,22 +162,35 @@ class Learner:
             _read(record)  # which says that it is none of ours
 
     def _start_anew(self, offset: int, reset: Reset) -> None:
-        for name, model in self._new_models().items():
+        self.watch.model.settle()
+        for name, model in {**self._new_models(), "monitor": self._new_monitor()}.items():
             self.slots[name].start_anew(offset, reset, model)
         for name, slot in self.contests.items():
             slot.start_anew(offset, reset, Contest(name, new_entries(self._settings, name)))
 
     def publish(self) -> list[Message]:
         """Return signed snapshots of the models that changed, chunks before manifests."""
-        messages = []
+        # Monitor and contests are new beside old snapshots where they have none of their own, so
+        # the first ones of theirs must not come later than those.
+        messages = self.watch.publish() if self.watch.changed and self.watch.unpublished else []
         for slot in self.slots.values():
-            if slot.changed:
+            if slot.changed and slot is not self.watch:
                 messages += slot.publish()
         return messages
 
     def publish_whole(self) -> list[Message]:
-        """Return signed snapshots of the contests that changed, for learners that start."""
-        return [message for slot in self.contests.values() for message in slot.publish_whole()]
+        """Return signed snapshots of the monitor and of all contestants, for a learner to come."""
+        messages = self.watch.publish() if self.watch.changed else []
+        return messages + [m for slot in self.contests.values() for m in slot.publish_whole()]
+
+    def metrics(self) -> list[Message]:
+        """Return the records of live quality, or nothing where no outcome came since."""
+        place = self.watch.epoch, self.watch.offset
+        if place == self._reported:
+            return []
+        self._reported = place
+        contests = {name: slot.contest for name, slot in self.contests.items()}
+        return self._reports.messages(place, self.watch.model, self.quality, contests)
 
     def publish_next_item(self) -> list[Message]:
         """Return a signed snapshot of the session index, for scorers that start."""

@@ -10,9 +10,19 @@ from crm_online.log import Message
 from crm_online.models.contest import Contest, Entry
 from crm_online.models.editions import Editions
 from crm_online.models.snapshots import ModelSnapshot, Place, tombstones
+from crm_online.monitoring.monitor import Monitor
 from crm_online.scores import NextItemOutcome, Outcome, Settled, Source
 
-__all__ = ["WHOLE", "ContestSlot", "Lane", "Mark", "Slot", "mark_of", "whole_name"]
+__all__ = [
+    "WHOLE",
+    "ContestSlot",
+    "Lane",
+    "Mark",
+    "MonitorSlot",
+    "Slot",
+    "mark_of",
+    "whole_name",
+]
 
 WHOLE: Final = "_contest"
 
@@ -65,7 +75,7 @@ class Slot:
         self._heartbeat = heartbeat
         self.editions: Final = Editions(name, key)
         self._learn = learn
-        self._marks: dict[Lane, Mark] = {}
+        self.marks: dict[Lane, Mark] = {}
 
     def apply(self, offset: int, outcome: Outcome, lane: Lane, mark: Mark) -> None:
         """Learn one outcome unless it was applied before, at this offset or as a repeat.
@@ -83,9 +93,9 @@ class Slot:
             return
         self.offset = offset
         self.changed |= self._heartbeat
-        if mark <= self._marks.get(lane, NEVER):
+        if mark <= self.marks.get(lane, NEVER):
             return
-        self._marks[lane] = mark
+        self.marks[lane] = mark
         self.changed |= self._learn(self.model, outcome)
 
     def start_anew(self, offset: int, reset: Reset, model: Any) -> None:
@@ -95,9 +105,9 @@ class Slot:
         self.offset, self.changed = offset, True
         mark = (reset.epoch, *NEVER[1:])
         lanes = [(p, touch) for p in range(reset.partitions) for touch in (False, True)]
-        if any(self._marks.get(lane, NEVER) < mark for lane in lanes):
+        if any(self.marks.get(lane, NEVER) < mark for lane in lanes):
             self._replace(model)
-            self._marks = dict.fromkeys(lanes, mark)
+            self.marks = dict.fromkeys(lanes, mark)
 
     def _replace(self, model: Any) -> None:
         self.model = model
@@ -111,7 +121,7 @@ class Slot:
 
     def snapshot(self) -> tuple[Any, dict[Lane, Mark]]:
         """Return what a snapshot holds: the model and its marks."""
-        return self.model, self._marks
+        return self.model, self.marks
 
     def publish(self) -> list[Message]:
         """Return the messages of a signed snapshot as of now; none while a newer one stands."""
@@ -130,12 +140,41 @@ class Slot:
 
     def _restore(self, snapshot: ModelSnapshot) -> None:
         self.restored = True
-        self.model, self._marks = snapshot.model
+        self.model, self.marks = snapshot.model
         self.epoch, self.offset = snapshot.place
 
     def take_over(self, standing: Callable[[str], Iterable[tuple[Place, int]]]) -> None:
         """Remove the old snapshots of a learner before us, too; `standing` says what is there."""
         self.editions.go_on(standing(self.name))
+
+
+class MonitorSlot(Slot):
+    """Live quality: collects outcomes, and takes them in at the end of each batch.
+
+    Parameters
+    ----------
+    monitor
+        New.
+    key
+        Signs the snapshots.
+    """
+
+    def __init__(self, monitor: Monitor, key: bytes) -> None:
+        super().__init__("monitor", monitor, self._note, key)
+
+    def _note(self, monitor: Any, outcome: Outcome) -> bool:
+        monitor.learn_one(outcome, self.offset)
+        return True
+
+    def begin_beside(self, other: Slot) -> None:
+        """Where no snapshot is there but that of an older slot, begin where that one stands."""
+        if not self.restored and other.restored:
+            self.epoch, self.offset, self.marks = other.epoch, other.offset, dict(other.marks)
+
+    @property
+    def unpublished(self) -> bool:
+        """Whether no snapshot of it stands anywhere."""
+        return self.editions.newest == UNPUBLISHED
 
 
 class ContestSlot(Slot):
@@ -153,7 +192,9 @@ class ContestSlot(Slot):
         Signs the snapshots.
     """
 
-    def __init__(self, name: str, contest: Contest, entries: Mapping[str, Entry], key: bytes):
+    def __init__(
+        self, name: str, contest: Contest, entries: Mapping[str, Entry], key: bytes
+    ) -> None:
         super().__init__(name, contest.model, self._compete, key)
         self.contest = contest
         self._entries = entries
@@ -193,7 +234,7 @@ class ContestSlot(Slot):
         news, self.whole_changed = self.whole_changed, False
         if self.contest.alone or not news or (self.epoch, self.offset) < self.whole.newest:
             return []
-        return self._publish(self.whole, (self.contest, self._marks))
+        return self._publish(self.whole, (self.contest, self.marks))
 
     def restore(self, found: Mapping[str, ModelSnapshot]) -> None:
         """Go on with all contestants, else with the champion that a snapshot holds."""

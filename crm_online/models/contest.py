@@ -222,8 +222,8 @@ class Contest:
         healthy, gone = self._healthy(), self.contestants[self.champion]
         if not healthy:
             raise ConfigurationError(
-                f"the {self.task} model went wrong ({gone.name}: {gone.benched}) and nobody is left "
-                f"to take its place: configure another CRM_{self.task.upper()}_MODEL and run "
+                f"the {self.task} model went wrong ({gone.name}: {gone.benched}) and nobody can "
+                f"take its place: configure another CRM_{self.task.upper()}_MODEL and run "
                 "`crm-online reset`"
             )
         best = min(healthy, key=lambda each: each.loss - each.champion_loss)

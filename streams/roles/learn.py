@@ -152,6 +152,7 @@ class LearnRole:
         if self._holds("outcomes"):
             self._published["whole"] = time.monotonic()
             await self._deliver(self.learner.publish_whole())
+            await self._deliver(self.learner.metrics(), "metrics")
 
     async def _publish_next_item(self) -> None:
         if self._holds("interactions"):
