@@ -21,8 +21,13 @@ from tests.models.pickles import spelled_out
 from tests.outcomes import history, log_of
 
 PRIOR = {"class": "river.dummy.PriorClassifier"}
-BAYES = {"class": "river.naive_bayes.GaussianNB"}
-CONTESTED = Settings(min_outcomes=20, churn_model=PRIOR, churn_challengers={"bayes": BAYES})
+LINEAR = {
+    "pipeline": [
+        {"class": "river.preprocessing.StandardScaler"},
+        {"class": "river.linear_model.LogisticRegression"},
+    ]
+}
+CONTESTED = Settings(min_outcomes=20, churn_model=PRIOR, churn_challengers={"linear": LINEAR})
 ALONE = Settings(min_outcomes=20)
 KEY = ALONE.signing_key.get_secret_value().encode()
 
@@ -59,7 +64,7 @@ def state(learner: Learner) -> tuple[bytes, bytes]:
 def test_the_history_changes_the_champion() -> None:
     learner = Learner(CONTESTED)
     learner.process("outcomes", outcomes())
-    assert learner.contests["churn"].contest.champion == "bayes"
+    assert learner.contests["churn"].contest.champion == "linear"
 
 
 @settings(max_examples=8, deadline=None)
@@ -117,7 +122,7 @@ def test_scorers_say_who_predicted() -> None:
     assert active.versions["churn"] == "churn@899"
     learner.process("outcomes", outcomes()[900:])
     active.adopt(read(learner.publish())["churn"])
-    assert active.versions["churn"] == f"churn@{len(outcomes()) - 1}/bayes"
+    assert active.versions["churn"] == f"churn@{len(outcomes()) - 1}/linear"
 
 
 def test_scorers_pass_over_what_only_learners_need() -> None:
@@ -130,13 +135,13 @@ def test_scorers_pass_over_what_only_learners_need() -> None:
 
 def test_operators_change_the_champion_in_log_order() -> None:
     records = list(outcomes()[:600])
-    order = LogRecord(300, 0, *directive(KEY, "churn", "promote", "bayes"))
+    order = LogRecord(300, 0, *directive(KEY, "churn", "promote", "linear"))
     records = [*records[:300], order, *[r._replace(offset=r.offset + 1) for r in records[300:]]]
     learner = Learner(CONTESTED)
     learner.process("outcomes", records)
     contest = learner.contests["churn"].contest
-    assert [(c.kind, c.offset, c.name) for c in contest.changes] == [("promoted", 300, "bayes")]
-    assert read(learner.publish())["churn"].model[0].contestant == "bayes"
+    assert [(c.kind, c.offset, c.name) for c in contest.changes] == [("promoted", 300, "linear")]
+    assert read(learner.publish())["churn"].model[0].contestant == "linear"
     heir = Learner(CONTESTED)
     published = read([*learner.publish_whole()])
     heir.restore(published.values())
@@ -155,7 +160,7 @@ def test_a_directive_moves_every_model_on() -> None:
 
 @pytest.mark.parametrize("key", [b"another", b""])
 def test_only_our_own_directives_count(key: bytes) -> None:
-    forged = LogRecord(0, 0, *directive(key, "churn", "promote", "bayes"))
+    forged = LogRecord(0, 0, *directive(key, "churn", "promote", "linear"))
     with pytest.raises(SnapshotError, match=r"directive at offset 0 .* CRM_SIGNING_KEY"):
         Learner(CONTESTED).process("outcomes", [forged])
 
@@ -176,10 +181,10 @@ def test_challengers_are_let_in_beside_a_model_that_is_there() -> None:
     learner = Learner(CONTESTED)
     assert learner.restore(read(before.publish()).values())["outcomes"] == 900
     contest = learner.contests["churn"].contest
-    assert contest.contestants["bayes"].since == 899
+    assert contest.contestants["linear"].since == 899
     assert contest.contestants["main"].model.churned > 0
     learner.process("outcomes", outcomes()[900:])
-    assert contest.champion == "bayes"
+    assert contest.champion == "linear"
 
 
 def test_without_challengers_the_champion_stays_and_the_contest_goes() -> None:
@@ -190,7 +195,7 @@ def test_without_challengers_the_champion_stays_and_the_contest_goes() -> None:
     learner.restore(reader.apply(renumbered(topic)))
     learner.take_over(reader.standing)
     contest = learner.contests["churn"].contest
-    assert (contest.champion, contest.alone) == ("bayes", True)
+    assert (contest.champion, contest.alone) == ("linear", True)
     more = log_of(history(60, seed=2), first=len(outcomes()))
     learner.process("outcomes", more)
     removed = {m.key for m in learner.publish() if m.value is None}
@@ -245,7 +250,7 @@ def test_metrics_say_what_was_learned() -> None:
         found["quality.churn.all"].figures["auc"], abs=1e-3
     )
     assert churn.figures["calibration_error"] < 0.06
-    assert found["contest.churn"].champion == "bayes"
+    assert found["contest.churn"].champion == "linear"
     assert found["contest.churn"].changes[0].kind == "promoted"
     assert churn.offset == len(outcomes()) - 1
     assert learner.metrics() == []
