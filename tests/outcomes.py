@@ -13,7 +13,7 @@ import msgspec
 from crm_online.log import LogRecord
 from crm_online.scores import NextItemOutcome, Opened, Outcome, Settled, Source
 
-__all__ = ["History", "history", "log_of"]
+__all__ = ["START", "History", "history", "log_of"]
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 HORIZON = timedelta(days=7)
@@ -31,6 +31,7 @@ def history(
     feature: Truth = lambda x: x,
     per_day: int = 100,
     touches: int = 0,
+    first: int = 0,
 ) -> list[Outcome]:
     """Open and settle predictions of customers whose chance to churn depends on one number.
 
@@ -50,6 +51,8 @@ def history(
         Predictions per day.
     touches
         Outcomes of lists among them, one after every so many; 0: none.
+    first
+        Offset of their first cause.
     """
     rng = random.Random(seed)
     made: list[tuple[datetime, int, Outcome]] = []
@@ -59,7 +62,7 @@ def history(
         chance = truth(x)
         churned = rng.random() < chance
         name = blake2b(f"{seed}-{i}".encode(), digest_size=12).hexdigest()
-        features = {"recency": feature(x), "noise": rng.gauss(0.0, 1.0)}
+        features = {"recency": feature(x), "gap_ratio": rng.random()}
         spend = 0.0 if churned else rng.expovariate(1.0 / (20.0 + 10.0 * max(-x, 0.0)))
         both = (round((said or truth)(x), 6), 10.0, {"churn": "churn@1", "value": "value@1"})
         customer = f"c{i % 97}"
@@ -91,7 +94,7 @@ def history(
     made.sort(key=lambda each: each[:2])
     return [
         msgspec.structs.replace(outcome, source=Source(0, 0, offset))
-        for offset, (_, _, outcome) in enumerate(made)
+        for offset, (_, _, outcome) in enumerate(made, first)
     ]
 
 

@@ -120,8 +120,11 @@ class Contest:
         if self.alone:
             self.contestants.clear()
         rate = ERROR_RATE / max(len(self.contestants) - 1, 1)
-        self.contestants[name] = Contestant(name, model, spec, share, offset, rate)
+        self.contestants[name] = Contestant(name, model, spec, share, -1, rate)
         self.champion = name
+        for each in self.contestants.values():
+            if each.name != name:
+                each.since = offset  # they have seen nothing of what it learned
 
     def reconcile(self, entries: Mapping[str, Entry], offset: int) -> None:
         """Let in whom the settings name anew, or otherwise than before; let go who is not named.

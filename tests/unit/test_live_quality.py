@@ -196,7 +196,7 @@ def test_without_challengers_the_champion_stays_and_the_contest_goes() -> None:
     learner.take_over(reader.standing)
     contest = learner.contests["churn"].contest
     assert (contest.champion, contest.alone) == ("linear", True)
-    more = log_of(history(60, seed=2), first=len(outcomes()))
+    more = log_of(history(60, seed=2, first=5_000), first=len(outcomes()))
     learner.process("outcomes", more)
     removed = {m.key for m in learner.publish() if m.value is None}
     assert b"churn_contest" in removed

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import random
+from datetime import timedelta
+from itertools import pairwise
 from math import exp
 
 import numpy as np
@@ -18,9 +20,9 @@ from crm_online.monitoring.monitor import Monitor
 from crm_online.monitoring.quality import auc
 from crm_online.monitoring.samples import SAMPLED, Cycle
 from crm_online.monitoring.windows import Recent, calibration_error, churn_figures, rank_figure
-from crm_online.scores import Outcome, Settled
+from crm_online.scores import Opened, Outcome, Settled
 from tests.models.pickles import spelled_out
-from tests.outcomes import history
+from tests.outcomes import START, history
 
 WEEK = 7 * 86_400.0
 
@@ -68,7 +70,7 @@ def test_windows_forget_all_but_the_newest(numbers: list[float], cuts: list[int]
     at_once, apart = Recent(1, size=7), Recent(1, size=7)
     at_once.add([(n,) for n in numbers])
     edges = sorted({0, len(numbers), *(min(cut, len(numbers)) for cut in cuts)})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         apart.add([(n,) for n in numbers[start:end]])
     assert at_once.newest(7)[:, 0].tolist() == apart.newest(7)[:, 0].tolist() == numbers[-7:]
     assert at_once.newest(3)[:, 0].tolist() == numbers[-3:]
@@ -122,10 +124,9 @@ def changed(**later: object) -> list[Outcome]:
     """The same population; after two thirds something happens."""
     usual = history(9_000, 3, per_day=100)
     other = history(9_000, 3, per_day=100, **later)  # type: ignore[arg-type]
-    turn = usual[len(usual) * 2 // 3]
-    moment = turn.due_at if isinstance(turn, Settled) else turn.at  # type: ignore[union-attr]
+    moment = START + timedelta(days=60)
     return [
-        b if getattr(b, "opened_at", moment) >= moment else a
+        b if isinstance(b, Opened | Settled) and b.opened_at >= moment else a
         for a, b in zip(usual, other, strict=True)
     ]
 
@@ -145,8 +146,6 @@ def test_a_loss_that_rises_is_told_with_where_it_rose_most() -> None:
     def turned(x: float) -> float:
         return 1.0 / (1.0 + exp(2.0 * x))
 
-    right = history(1, 3)[0]
-    assert right is not None
     found = watched(changed(truth=turned, said=lambda x: 1.0 / (1.0 + exp(-2.0 * x)))).alarms
     loss = [alarm for alarm in found if alarm.kind == "loss"]
     assert loss
