@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -21,6 +21,8 @@ FEWEST_CYCLES: Final = 4
 FEWEST_ROWS: Final = 200
 FLOOR: Final = 0.5  # of a row, in an empty bin
 FIFTHS: Final = 5
+TOGETHER: Final = 8  # outcomes that ADWIN is given the mean of, which costs an eighth
+LOOK_EVERY: Final = 4  # such means, as often as ADWIN would look by itself
 
 Rows = NDArray[np.float32]
 
@@ -113,7 +115,7 @@ class Shift:
         return self._past[-1] if self._past else {}
 
     def add(
-        self, at: float, hashed: int, names: tuple[str, ...], row: Sequence[float]
+        self, at: float, hashed: int, columns: Callable[[], dict[str, float]]
     ) -> list[tuple[str, float, float]]:
         """Take one prediction; returns column, index and the usual index where these alarm.
 
@@ -123,20 +125,24 @@ class Shift:
             Event time, seconds.
         hashed
             Of its id, below 2**32.
-        names
-            Of the columns; where they change, all begins anew.
-        row
-            A number for each; NaN where there is none yet.
+        columns
+            Makes its numbers by name, if they are wanted; NaN where there is none yet. Where
+            names change, all begins anew.
         """
-        if names != self._names:
-            self._names, self._before, self._cycle, self._past = names, None, None, []
         found: list[tuple[str, float, float]] = []
-        if self._cycle is None:
-            self._cycle = Cycle(at)
-        elif at >= self._cycle.start + self._interval and self._cycle.offered >= FEWEST_ROWS:
-            found = self._end(self._cycle.rows())
-            self._cycle = Cycle(at)
-        self._cycle.offer(hashed, row)
+        cycle = self._cycle
+        if cycle is None:
+            cycle = self._cycle = Cycle(at)
+        elif at >= cycle.start + self._interval and cycle.offered >= FEWEST_ROWS:
+            found = self._end(cycle.rows())
+            cycle = self._cycle = Cycle(at)
+        if cycle.wants(hashed):
+            row = columns()
+            names = tuple(row)
+            if names != self._names:
+                self._names, self._before, self._past = names, None, []
+                cycle = self._cycle = Cycle(at)
+            cycle.keep(hashed, row.values())
         return found
 
     def _end(self, rows: Rows) -> list[tuple[str, float, float]]:
@@ -162,7 +168,7 @@ def _indices(names: Sequence[str], before: Rows, after: Rows) -> dict[str, float
 
 
 class MeanDrift:
-    """River's ADWIN on one number per outcome; an alarm where its mean moves away from the best.
+    """River's ADWIN on means of eight outcomes; an alarm where they move away from the best.
 
     Parameters
     ----------
@@ -186,8 +192,10 @@ class MeanDrift:
     """
 
     def __init__(self, best: float) -> None:
-        self._adwin: Any = drift.ADWIN()
+        self._adwin: Any = drift.ADWIN(clock=LOOK_EVERY)
         self._best = best
+        self._sum = 0.0
+        self._count = 0
         self.before = 0.0
 
     @property
@@ -198,12 +206,17 @@ class MeanDrift:
     @property
     def width(self) -> int:
         """How many outcomes that window holds."""
-        return int(self._adwin.width)
+        return int(self._adwin.width) * TOGETHER
 
     def update(self, number: float) -> bool:
         """Take the number of one outcome, between 0 and 1; tells whether it is worse for good."""
+        self._sum += number
+        self._count += 1
+        if self._count < TOGETHER:
+            return False
         before = self.mean
-        self._adwin.update(number)
+        self._adwin.update(self._sum / TOGETHER)
+        self._sum, self._count = 0.0, 0
         if not self._adwin.drift_detected:
             return False
         self.before = before

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import datetime
 from math import log, nan
 from typing import Any, Final
+
+import numpy as np
 
 from crm_online.monitoring.drift import Alarm, MeanDrift, Shift, affected
 from crm_online.monitoring.estimated import OpenScores
@@ -42,8 +45,7 @@ class Monitor:
         self.loss = MeanDrift(best=0.0)
         self.bias = MeanDrift(best=0.5)  # of label less chance, moved between 0 and 1
         self.alarms: list[Alarm] = []
-        self._features: tuple[str, ...] = ()
-        self._explained = Recent(0, EXPLAINED)
+        self._explained: deque[tuple[dict[str, float], float, float]] = deque(maxlen=EXPLAINED)
         self._clear()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -89,12 +91,8 @@ class Monitor:
         self.at = self._new_opened[-1][1].opened_at
 
     def _look_at(self, offset: int, outcome: Opened) -> None:
-        chance, spend = outcome.churn_probability, outcome.expected_value
-        scores = (nan if chance is None else chance, nan if spend is None else spend)
         hashed = int(outcome.prediction_id[:_HASHED], 16)
-        names = (*outcome.features, *SCORES)
-        row = (*outcome.features.values(), *scores)
-        found = self.shift.add(outcome.opened_at.timestamp(), hashed, names, row)
+        found = self.shift.add(outcome.opened_at.timestamp(), hashed, lambda: _columns(outcome))
         for name, index, usual in found:
             kind = "score" if name in SCORES else "feature"
             self._alarm(Alarm(kind, name, index, usual, offset, outcome.opened_at))
@@ -109,41 +107,30 @@ class Monitor:
         self.value.add([(o.expected_value or 0.0, o.spend) for o in valued])
         scored = [(offset, o) for offset, o in counted if o.churn_probability is not None]
         self.churn.add([(o.churn_probability or 0.0, float(o.churned)) for _, o in scored])
-        self._watch_losses(scored)
-
-    def _watch_losses(self, scored: list[tuple[int, Settled]]) -> None:
-        rows: list[tuple[float, ...]] = []
+        explained = self._explained
         for offset, outcome in scored:
-            names = tuple(outcome.features)
-            if names != self._features:
-                self._features, rows = names, []
-                self._explained = Recent(len(names) + 2, EXPLAINED)
             loss, surprise = _loss(outcome), outcome.churned - (outcome.churn_probability or 0.0)
-            rows.append((*outcome.features.values(), surprise, loss))
-            worse = self.loss.update(loss)
-            biased = self.bias.update((surprise + 1.0) / 2.0)
-            if worse or biased:
-                self._explained.add(rows)
-                rows = []
-                at = offset, outcome.due_at
-                if worse:
-                    self._blame("loss", -1, (self.loss.mean, self.loss.before), self.loss, at)
-                if biased:
-                    self._blame("calibration", -2, _unmoved(self.bias), self.bias, at)
-        if rows:
-            self._explained.add(rows)
+            explained.append((outcome.features, surprise, loss))
+            if self.loss.update(loss):
+                means = self.loss.mean, self.loss.before
+                self._blame("loss", 2, means, self.loss.width, (offset, outcome.due_at))
+            if self.bias.update((surprise + 1.0) / 2.0):
+                means = 2.0 * self.bias.mean - 1.0, 2.0 * self.bias.before - 1.0
+                self._blame("calibration", 1, means, self.bias.width, (offset, outcome.due_at))
 
     def _blame(
         self,
         kind: str,
         column: int,
         means: tuple[float, float],
-        watch: MeanDrift,
+        width: int,
         place: tuple[int, datetime],
     ) -> None:
-        rows = self._explained.newest(EXPLAINED)
-        newest = min(watch.width, len(rows) // 2)
-        name = affected(self._features, rows[:, :-2], rows[:, column], newest)
+        names = tuple(self._explained[-1][0])
+        known = [each for each in self._explained if tuple(each[0]) == names]
+        rows = np.array([[*each[0].values()] for each in known])
+        numbers = np.array([each[column] for each in known], float)
+        name = affected(names, rows, numbers, min(width, len(known) // 2))
         self._alarm(Alarm(kind, name, *means, *place))
 
     def _alarm(self, alarm: Alarm) -> None:
@@ -156,5 +143,7 @@ def _loss(outcome: Settled) -> float:
     return -log(max(likely, LEAST_CHANCE)) / LARGEST_LOSS
 
 
-def _unmoved(bias: MeanDrift) -> tuple[float, float]:
-    return 2.0 * bias.mean - 1.0, 2.0 * bias.before - 1.0
+def _columns(outcome: Opened) -> dict[str, float]:
+    chance, spend = outcome.churn_probability, outcome.expected_value
+    scores = (nan if chance is None else chance, nan if spend is None else spend)
+    return {**outcome.features, **dict(zip(SCORES, scores, strict=True))}

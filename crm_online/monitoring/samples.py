@@ -25,7 +25,8 @@ class Cycle:
     Examples
     --------
     >>> cycle = Cycle(start=0.0)
-    >>> cycle.offer(5, [0.5])
+    >>> if cycle.wants(5):
+    ...     cycle.keep(5, [0.5])
     >>> cycle.rows().tolist()
     [[0.5]]
     """
@@ -36,8 +37,13 @@ class Cycle:
         self._highest = 1 << 32
         self._kept: list[tuple[int, bytes]] = []
 
-    def offer(self, hashed: int, row: Iterable[float]) -> None:
-        """Take a row, unless its hash is too high.
+    def wants(self, hashed: int) -> bool:
+        """Count one more row; tells whether its hash is low enough to be kept."""
+        self.offered += 1
+        return hashed < self._highest
+
+    def keep(self, hashed: int, row: Iterable[float]) -> None:
+        """Take a row that was wanted.
 
         Parameters
         ----------
@@ -46,9 +52,6 @@ class Cycle:
         row
             Numbers, as many as in every other row.
         """
-        self.offered += 1
-        if hashed >= self._highest:
-            return
         numbers = [*row]
         self._kept.append((hashed, struct.pack(f"<{len(numbers)}f", *numbers)))
         if len(self._kept) == 2 * SAMPLED:

@@ -80,7 +80,8 @@ def test_windows_forget_all_but_the_newest(numbers: list[float], cuts: list[int]
 def test_a_cycle_keeps_the_lowest_hashes_in_any_order(order: list[int]) -> None:
     cycle = Cycle(0.0)
     for hashed in [*order, *range(40, 3 * SAMPLED)]:
-        cycle.offer(hashed, [hashed])
+        if cycle.wants(hashed):
+            cycle.keep(hashed, [hashed])
     assert cycle.rows()[:, 0].tolist() == [*range(SAMPLED)]
     assert cycle.offered == 3 * SAMPLED
 
