@@ -66,7 +66,7 @@ class Reports:
         if at is None:
             return []
         champions = {name: contest.champion for name, contest in contests.items()}
-        named = [
+        named: list[tuple[str, str, Update]] = [
             (
                 f"quality.{model}.{window}",
                 "quality",
@@ -77,7 +77,7 @@ class Reports:
             for model, window, outcomes, figures in live_figures(monitor, quality)
         ]
         named.append(("drift", "drift", _drift(place, monitor)))
-        named += [(f"contest.{n}", "contest", _contest(place, c)) for n, c in contests.items()]
+        named += [(f"contest.{n}", "contest", _contest(at, place, c)) for n, c in contests.items()]
         return [self._message(name, kind, place, at, update) for name, kind, update in named]
 
     def _message(self, name: str, kind: str, place: Place, at: datetime, update: Update) -> Message:
@@ -132,13 +132,13 @@ def _drift(place: Place, monitor: Monitor) -> DriftUpdate:
     return DriftUpdate(monitor.at, *place, stability, monitor.loss.mean, bias, alarms)
 
 
-def _contest(place: Place, contest: Contest) -> ContestUpdate:
+def _contest(at: datetime, place: Place, contest: Contest) -> ContestUpdate:
     standings = [
         _standing(each, champion=each.name == contest.champion)
         for each in contest.contestants.values()
     ]
     changes = [ChangeOfChampion(*change) for change in contest.changes]  # type: ignore[arg-type]
-    return ContestUpdate(contest.task, contest.at, *place, contest.champion, standings, changes)
+    return ContestUpdate(contest.task, at, *place, contest.champion, standings, changes)
 
 
 def _standing(each: Contestant, *, champion: bool) -> Standing:

@@ -166,16 +166,15 @@ class Contest:
             Where a feature or the label is none to learn from.
         """
         features, label = outcome.features, TASKS[self.task].label(outcome)
-        self.at = outcome.due_at
-        if self.alone:
+        if self.alone:  # its snapshot is that of the model: nothing else may be remembered
             self.model.learn_one(features, label)
-            self.contestants[self.champion].learned += 1
-        else:
-            require_finite(features)
-            require_finite({"label": label})
-            place = int(outcome.prediction_id[:_HASHED], 16) / _WHOLE
-            entrants = [c for c in self._healthy() if place < c.share]
-            self._compete(entrants, features, label, offset)
+            return
+        require_finite(features)
+        require_finite({"label": label})
+        self.at = outcome.due_at
+        place = int(outcome.prediction_id[:_HASHED], 16) / _WHOLE
+        entrants = [c for c in self._healthy() if place < c.share]
+        self._compete(entrants, features, label, offset)
         self.outcomes += 1
         self.label_sum += label
         self.highest = max(self.highest, label)
@@ -235,6 +234,8 @@ class Contest:
 
     def direct(self, action: str, name: str, offset: int) -> None:
         """Follow an operator: ``"promote"`` a contestant, or ``"rollback"`` to the former one."""
+        if self.alone:
+            return
         wanted = self.former if action == "rollback" else name
         held = self.contestants.get(wanted or "")
         if held is None or held.benched or wanted == self.champion:

@@ -18,6 +18,7 @@ LARGEST_WEIGHT: Final = 1e6
 TOO_LARGE: Final = 1_000.0  # times the highest spend that any customer had
 FLOOR: Final = 1e-6
 CLIP_SPENDS: Final = 4.0  # mean spends: no difference in errors counts for more
+COUNTED: Final = ("churned", "active", "spenders", "others")  # of both kinds of model
 INNER: Final = ("chance", "size", "model", "classifier", "regressor", "estimator")
 
 
@@ -73,9 +74,13 @@ class Contestant:
         self.spec = spec
         self.share = share
         self.since = since
-        self.learned = 0
         self.benched = ""
         self.begin_anew(error_rate)
+
+    @property
+    def learned(self) -> int:
+        """How many outcomes its model has learned."""
+        return sum(getattr(self.model, name, 0) for name in COUNTED)
 
     def begin_anew(self, error_rate: float) -> None:
         """Forget all comparisons: there is another champion."""
@@ -108,7 +113,6 @@ class Contestant:
         except Exception as error:  # noqa: BLE001 - whatever an estimator raises, it is out
             self.benched = f"learning raised {type(error).__name__}"
             return
-        self.learned += 1
         if self.learned % CHECK_EVERY == 0:
             self.check()
 

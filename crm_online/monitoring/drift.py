@@ -24,7 +24,7 @@ FIFTHS: Final = 5
 TOGETHER: Final = 8  # outcomes that ADWIN is given the mean of, which costs an eighth
 LOOK_EVERY: Final = 4  # such means, as often as ADWIN would look by itself
 
-Rows = NDArray[np.float32]
+Rows = NDArray[np.floating[Any]]
 
 
 class Alarm(NamedTuple):
@@ -159,7 +159,7 @@ class Shift:
 
 
 def _indices(names: Sequence[str], before: Rows, after: Rows) -> dict[str, float]:
-    known = ~(np.isnan(before).any(axis=0) | np.isnan(after).any(axis=0))
+    known = np.asarray(np.isfinite(before).all(axis=0) & np.isfinite(after).all(axis=0))
     return {
         name: round(stability_index(before[:, i], after[:, i]), 6)
         for i, name in enumerate(names)
@@ -192,7 +192,7 @@ class MeanDrift:
     """
 
     def __init__(self, best: float) -> None:
-        self._adwin: Any = drift.ADWIN(clock=LOOK_EVERY)
+        self._adwin: Any = drift.ADWIN(clock=LOOK_EVERY)  # type: ignore[no-untyped-call]
         self._best = best
         self._sum = 0.0
         self._count = 0

@@ -205,10 +205,8 @@ def test_settings_let_in_and_let_go_but_never_the_champion() -> None:
 
 
 def test_value_is_compared_by_its_absolute_error() -> None:
-    models = {
-        name: Entry(ValueModel(Broken(says), ["recency"], 20), name)
-        for name, says in ((MAIN, 500.0), ("near", 15.0))
-    }
+    says: dict[str, Any] = {MAIN: Broken(500.0), "near": Broken(15.0)}
+    models = {n: Entry(ValueModel(each, ["recency"], 20), n) for n, each in says.items()}
     contest = taught(Contest("value", models), settled(600))
     assert contest.champion == "near"
 
