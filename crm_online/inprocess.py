@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from crm_online.learning import Learner
 from crm_online.log import Effects, LogRecord, Message, Record
+from crm_online.models.active import LEARNERS_OWN
 from crm_online.models.snapshots import SnapshotReader
 from crm_online.scoring import Scorer
 from crm_online.settings import Settings
@@ -35,7 +36,8 @@ class InProcess:
     def __init__(self, settings: Settings, partitions: int = 1) -> None:
         self.learner = Learner(settings)
         self.scorer = Scorer(settings, self.learner.replica)
-        self._reader = SnapshotReader(settings.signing_key.get_secret_value().encode())
+        key = settings.signing_key.get_secret_value().encode()
+        self._reader = SnapshotReader(key, LEARNERS_OWN)
         self._ends = {"outcomes": 0, "interactions": 0, "models": 0}
         for partition in range(partitions):
             self.scorer.restore(partition).finish()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -11,15 +11,20 @@ from crm_online.log import Message, Record
 from crm_online.signing import sign, verify
 
 __all__ = [
+    "DIRECTIVE_KEY",
+    "DIRECTIVE_TYPE",
     "INTERNAL_TYPES",
     "PROGRESS_KEY",
     "RESET_KEY",
     "RESET_TYPE",
     "TICK_KEY",
     "TICK_TYPE",
+    "Directive",
     "Reset",
     "Tick",
     "ce_type",
+    "directive",
+    "read_directive",
     "read_reset",
     "read_tick",
     "reset",
@@ -28,9 +33,11 @@ __all__ = [
 
 TICK_TYPE: Final = b"crm.tick"
 RESET_TYPE: Final = b"crm.reset"
+DIRECTIVE_TYPE: Final = b"crm.models.directive"
 INTERNAL_TYPES: Final = frozenset({TICK_TYPE})  # on crm.events
 TICK_KEY: Final = b"\0tick"
 RESET_KEY: Final = b"\0reset"
+DIRECTIVE_KEY: Final = b"\0directive"
 PROGRESS_KEY: Final = b"\0progress"
 
 
@@ -64,9 +71,28 @@ class Reset(msgspec.Struct, frozen=True):
     partitions: int
 
 
+class Directive(msgspec.Struct, frozen=True):
+    """From here on, on the models' input, another contestant is champion.
+
+    Parameters
+    ----------
+    model
+        ``"churn"`` or ``"value"``.
+    action
+        ``"promote"`` the one named, or ``"rollback"`` to the champion before.
+    name
+        Of a contestant; ``""`` to roll back.
+    """
+
+    model: str
+    action: Literal["promote", "rollback"]
+    name: str = ""
+
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Tick, strict=True).decode
 _decode_reset = msgspec.json.Decoder(Reset, strict=True).decode
+_decode_directive = msgspec.json.Decoder(Directive, strict=True).decode
 
 
 def ce_type(record: Record) -> bytes:
@@ -106,6 +132,26 @@ def reset(key: bytes, epoch: int, partitions: int) -> Message:
     return _signed(key, RESET_TYPE, RESET_KEY, _encode(Reset(epoch, partitions)))
 
 
+def directive(key: bytes, model: str, action: Literal["promote", "rollback"], name: str) -> Message:
+    """Make the signed record by which an operator changes the champion.
+
+    Parameters
+    ----------
+    key
+        The signing key.
+    model, action, name
+        As in `Directive`.
+
+    Examples
+    --------
+    >>> from crm_online.log import LogRecord
+    >>> read_directive(LogRecord(0, 0, *directive(b"key", "churn", "promote", "forest")), b"key")
+    Directive(model='churn', action='promote', name='forest')
+    """
+    value = _encode(Directive(model, action, name))
+    return _signed(key, DIRECTIVE_TYPE, DIRECTIVE_KEY, value)
+
+
 def read_tick(record: Record, key: bytes) -> float:
     """Return the event time that a tick stands for, seconds.
 
@@ -140,19 +186,44 @@ def read_reset(record: Record, key: bytes) -> Reset | None:
     """
     if record.key != RESET_KEY or ce_type(record) != RESET_TYPE:
         return None
-    if not _is_signed(record, key, RESET_TYPE):
-        raise SnapshotError(
-            f"the reset at offset {record.offset} of a model's input is not signed with our key: "
-            "give every worker and command the same CRM_SIGNING_KEY, or find out who else writes "
-            "to the topic"
-        )
+    _check_signed(record, key, RESET_TYPE, "reset")
     try:
         return _decode_reset(record.value or b"")
     except msgspec.MsgspecError as error:
+        raise _unreadable(record, "reset") from error
+
+
+def read_directive(record: Record, key: bytes) -> Directive | None:
+    """Read the record by which an operator changes the champion, or return ``None``.
+
+    Raises
+    ------
+    SnapshotError
+        Where it is not signed with our key, or cannot be read.
+    """
+    if record.key != DIRECTIVE_KEY or ce_type(record) != DIRECTIVE_TYPE:
+        return None
+    _check_signed(record, key, DIRECTIVE_TYPE, "directive")
+    try:
+        return _decode_directive(record.value or b"")
+    except msgspec.MsgspecError as error:
+        raise _unreadable(record, "directive") from error
+
+
+def _check_signed(record: Record, key: bytes, kind: bytes, noun: str) -> None:
+    if not _is_signed(record, key, kind):
         raise SnapshotError(
-            f"the reset at offset {record.offset} of a model's input is none that this version "
-            "reads; start the newer crm-online"
-        ) from error
+            f"the {noun} at offset {record.offset} of a model's input is not signed with our key: "
+            "give every worker and command the same CRM_SIGNING_KEY, or find out who else writes "
+            "to the topic"
+        )
+
+
+def _unreadable(record: Record, noun: str) -> SnapshotError:
+    return SnapshotError(
+        f"the {noun} at offset {record.offset} of a model's input is none that this version "
+        "reads; start the newer crm-online"
+    )
 
 
 def _signed(key: bytes, kind: bytes, name: bytes, value: bytes) -> Message:

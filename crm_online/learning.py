@@ -7,100 +7,28 @@ from typing import Any, Final
 
 import msgspec
 
+from crm_online.customers.state import DAY
 from crm_online.decoding import RecordDecoder
 from crm_online.errors import SnapshotError
-from crm_online.internal import Reset, read_reset
+from crm_online.internal import Reset, read_directive, read_reset
 from crm_online.log import Message, Record
 from crm_online.models.active import new_models
-from crm_online.models.editions import Editions
+from crm_online.models.challengers import CONTESTED, new_entries
+from crm_online.models.contest import Contest
 from crm_online.models.snapshots import ModelSnapshot, Place
+from crm_online.monitoring.monitor import Monitor
 from crm_online.monitoring.quality import Quality
 from crm_online.replica import RERANKER, Replica
-from crm_online.scores import NextItemOutcome, Opened, Outcome, Settled, Source
+from crm_online.reports import Reports
+from crm_online.scores import NextItemOutcome, Opened, Outcome, Settled
 from crm_online.settings import Settings
+from crm_online.slots import ContestSlot, MonitorSlot, Slot, mark_of
 
 __all__ = ["Learner", "Slot"]
 
 _decode: Final[RecordDecoder[Outcome]] = RecordDecoder("outcomes", Outcome)
-Mark = tuple[int, int, int, float, str, int]
-NEVER: Final[Mark] = (-1, -1, -1, 0.0, "", 0)
-
-
-class Slot:
-    """One model, how far it has read its one input topic, and what it has applied of each source.
-
-    Parameters
-    ----------
-    name
-        Under which snapshots are published.
-    model
-        Anything that pickles through the allow-list of snapshots.
-    learn
-        Teaches the model one outcome; tells whether it changed.
-    key
-        Signs the snapshots.
-    heartbeat
-        Publish also when nothing changed: readers see by it how far the learner has come.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        model: Any,
-        learn: Callable[[Any, Outcome], bool],
-        key: bytes,
-        *,
-        heartbeat: bool = False,
-    ) -> None:
-        self.name = name
-        self.model = model
-        self.epoch = 0
-        self.offset = -1
-        self.topic_id = ""
-        self.changed = False
-        self._heartbeat = heartbeat
-        self.editions: Final = Editions(name, key)
-        self._learn = learn
-        self._marks: dict[tuple[int, bool], Mark] = {}
-
-    def apply(self, offset: int, outcome: Outcome) -> None:
-        """Learn one outcome unless it was applied before, at this offset or as a repeat."""
-        if offset <= self.offset:
-            return
-        self.offset = offset
-        self.changed |= self._heartbeat
-        touch = isinstance(outcome, NextItemOutcome)
-        lane, mark = (outcome.source.partition, touch), _mark(outcome.customer_id, outcome.source)
-        if mark <= self._marks.get(lane, NEVER):
-            return
-        self._marks[lane] = mark
-        self.changed |= self._learn(self.model, outcome)
-
-    def start_anew(self, offset: int, reset: Reset, model: Any) -> None:
-        """Forget all, and pass over what still comes of lower epochs; once for each epoch."""
-        if offset <= self.offset:
-            return
-        self.offset, self.changed = offset, True
-        mark = (reset.epoch, *NEVER[1:])
-        lanes = [(p, touch) for p in range(reset.partitions) for touch in (False, True)]
-        if any(self._marks.get(lane, NEVER) < mark for lane in lanes):
-            self.model, self._marks = model, dict.fromkeys(lanes, mark)
-
-    def snapshot(self) -> tuple[Any, dict[tuple[int, bool], Mark]]:
-        """Return what a snapshot holds: the model and its marks."""
-        return self.model, self._marks
-
-    def publish(self) -> list[Message]:
-        """Return the messages of a signed snapshot as of now."""
-        self.changed = False
-        return self.editions.publish(
-            self.offset, self.snapshot(), epoch=self.epoch, topic_id=self.topic_id
-        )
-
-    def restore(self, snapshot: ModelSnapshot) -> None:
-        """Go on from a snapshot."""
-        self.model, self._marks = snapshot.model
-        self.epoch, self.offset = snapshot.place
+RESERVED: Final = b"\0"
+NOWHERE: Final = (-1, -1)
 
 
 class Learner:
@@ -124,14 +52,27 @@ class Learner:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._key = settings.signing_key.get_secret_value().encode()
-        self.slots: dict[str, Slot] = {
+        self.contests = {name: self._contest_slot(name) for name in CONTESTED}
+        lessons = {
             name: Slot(name, model, _LESSONS[name], self._key, heartbeat=name == "quality")
             for name, model in self._new_models().items()
         }
+        self.watch = MonitorSlot(self._new_monitor(), self._key)
+        self.slots: dict[str, Slot] = {**self.contests, **lessons, "monitor": self.watch}
         self.replica = Replica(settings, teaches=True)
+        self._reports = Reports(settings.app)
+        self._reported: Place = NOWHERE
+
+    def _new_monitor(self) -> Monitor:
+        return Monitor(self._settings.prediction_interval_days * DAY)
+
+    def _contest_slot(self, name: str) -> ContestSlot:
+        entries = new_entries(self._settings, name)
+        return ContestSlot(name, Contest(name, entries), entries, self._key)
 
     def _new_models(self) -> dict[str, Any]:
-        return {**new_models(self._settings), "quality": Quality()}
+        others = {k: m for k, m in new_models(self._settings).items() if k not in CONTESTED}
+        return {**others, "quality": Quality()}
 
     @property
     def quality(self) -> Quality:
@@ -158,14 +99,16 @@ class Learner:
         """
         topics = topics or {}
         self.replica.topic_id = topics.get("interactions", "")
-        for snapshot in snapshots:
-            if snapshot.name == "next_item":
-                _check_input(snapshot, self.replica.topic_id)
-                self.replica.load(snapshot)
-            elif snapshot.name in self.slots:
-                _check_input(snapshot, topics.get("outcomes", ""))
-                self.slots[snapshot.name].restore(snapshot)
+        found = {snapshot.name: snapshot for snapshot in snapshots}
+        for name, snapshot in found.items():
+            noun = "interactions" if name == "next_item" else "outcomes"
+            _check_input(snapshot, topics.get(noun, ""))
+        if "next_item" in found:
+            self.replica.load(found["next_item"])
         slots = list(self.slots.values())
+        for slot in slots:
+            slot.restore(found)
+        self.watch.begin_beside(self.slots["quality"])
         for slot in slots:
             slot.topic_id = topics.get("outcomes", "")
             slot.epoch = max(slot.epoch for slot in slots)  # one that was never published
@@ -174,8 +117,8 @@ class Learner:
 
     def take_over(self, standing: Callable[[str], Iterable[tuple[Place, int]]]) -> None:
         """Remove the old snapshots of a learner before us, too; `standing` says what is there."""
-        for name, slot in self.slots.items():
-            slot.editions.go_on(standing(name))
+        for slot in self.slots.values():
+            slot.take_over(standing)
         self.replica.editions.go_on(standing("next_item"))
         self.replica.ranker_editions.go_on(standing(RERANKER))
 
@@ -199,25 +142,56 @@ class Learner:
             return
         slots = list(self.slots.values())
         for record in records:
-            reset = read_reset(record, self._key)
-            if reset is not None:
-                self._start_anew(record.offset, reset)
+            if record.key is not None and record.key[:1] == RESERVED:
+                self._obey(record)
                 continue
             outcome = _read(record)
+            lane, mark = mark_of(outcome)
             for slot in slots:
-                slot.apply(record.offset, outcome)
+                slot.apply(record.offset, outcome, lane, mark)
+        self.watch.model.settle()
+
+    def _obey(self, record: Record) -> None:
+        reset = read_reset(record, self._key)
+        directive = read_directive(record, self._key)
+        if reset is not None:
+            self._start_anew(record.offset, reset)
+        elif directive is not None:
+            for slot in self.slots.values():
+                slot.follow(record.offset, directive)
+        else:
+            _read(record)  # which says that it is none of ours
 
     def _start_anew(self, offset: int, reset: Reset) -> None:
-        for name, model in self._new_models().items():
+        self.watch.model.settle()
+        for name, model in {**self._new_models(), "monitor": self._new_monitor()}.items():
             self.slots[name].start_anew(offset, reset, model)
+        for name, slot in self.contests.items():
+            slot.start_anew(offset, reset, Contest(name, new_entries(self._settings, name)))
 
     def publish(self) -> list[Message]:
         """Return signed snapshots of the models that changed, chunks before manifests."""
-        messages = []
+        # Monitor and contests are new beside old snapshots where they have none of their own, so
+        # the first ones of theirs must not come later than those.
+        messages = self.watch.publish() if self.watch.changed and self.watch.unpublished else []
         for slot in self.slots.values():
-            if slot.changed:
+            if slot.changed and slot is not self.watch:
                 messages += slot.publish()
         return messages
+
+    def publish_whole(self) -> list[Message]:
+        """Return signed snapshots of the monitor and of all contestants, for a learner to come."""
+        messages = self.watch.publish() if self.watch.changed else []
+        return messages + [m for slot in self.contests.values() for m in slot.publish_whole()]
+
+    def metrics(self) -> list[Message]:
+        """Return the records of live quality, or nothing where no outcome came since."""
+        place = self.watch.epoch, self.watch.offset
+        if place == self._reported:
+            return []
+        self._reported = place
+        contests = {name: slot.contest for name, slot in self.contests.items()}
+        return self._reports.messages(place, self.watch.model, self.quality, contests)
 
     def publish_next_item(self) -> list[Message]:
         """Return a signed snapshot of the whole next-item model, for whoever starts."""
@@ -248,24 +222,6 @@ def _check_input(snapshot: ModelSnapshot, topic_id: str) -> None:
         )
 
 
-def _mark(customer: str, source: Source) -> Mark:
-    return source.epoch, source.offset, source.step, source.due, customer, source.index
-
-
-def _learn_churn(model: Any, outcome: Outcome) -> bool:
-    if isinstance(outcome, Settled):
-        model.learn_one(outcome.features, outcome.churned)
-        return True
-    return False
-
-
-def _learn_value(model: Any, outcome: Outcome) -> bool:
-    if isinstance(outcome, Settled):
-        model.learn_one(outcome.features, outcome.spend)
-        return True
-    return False
-
-
 def _learn_rfm(model: Any, outcome: Outcome) -> bool:
     if isinstance(outcome, Opened):
         model.learn_one(outcome.rfm)
@@ -282,8 +238,6 @@ def _learn_quality(model: Quality, outcome: Outcome) -> bool:
 
 
 _LESSONS: Final = {
-    "churn": _learn_churn,
-    "value": _learn_value,
     "segments": _learn_rfm,
     "clusters": _learn_rfm,
     "quality": _learn_quality,

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from crm_online.cloudevents import event_id, headers, utc
-from crm_online.customers.predictions import prediction_id, unpack_numbers
+from crm_online.customers.predictions import prediction_id, unpack_numbers, version_of
 from crm_online.customers.state import DAY, Prediction
 from crm_online.labels import Settlement
 from crm_online.log import Message
@@ -124,5 +124,8 @@ def _order(moment: Moment) -> tuple[int, float, str]:
 
 
 def _versions(prediction: Prediction) -> dict[str, str]:
-    offsets = {"churn": prediction.churn_offset, "value": prediction.value_offset}
-    return {name: f"{name}@{offset}" for name, offset in offsets.items() if offset >= 0}
+    used = {
+        "churn": (prediction.churn_offset, prediction.churn_by),
+        "value": (prediction.value_offset, prediction.value_by),
+    }
+    return {name: version_of(name, *which) for name, which in used.items() if which[0] >= 0}

@@ -120,10 +120,19 @@ class Settings(BaseSettings):
     churn_model: ModelSpec = CHURN_MODEL
     value_model: ModelSpec = VALUE_MODEL
     cluster_model: ModelSpec = CLUSTER_MODEL
+    churn_challengers: dict[str, ModelSpec] = Field(
+        {}, description="Names to models that learn beside churn_model; the best one predicts."
+    )
+    value_challengers: dict[str, ModelSpec] = Field(
+        {}, description="Names to models that learn beside value_model; the best one predicts."
+    )
     min_outcomes: Positive = Field(
         50, description="Outcomes of each class before a churn score is called calibrated."
     )
     model_publish_seconds: PositiveFloat = 1.0
+    metrics_publish_seconds: PositiveFloat = Field(
+        10.0, description="Between live metrics, and between snapshots of all challengers."
+    )
     next_item_publish_seconds: PositiveFloat = 300.0
     rerank_sample: Annotated[float, Field(gt=0, le=1)] = Field(
         1.0, description="Share of sessions that the learner trains the next-item re-ranker on."
@@ -194,6 +203,20 @@ class Settings(BaseSettings):
     def _code(cls, value: str) -> str:
         if not re.fullmatch("[A-Z]{3}", value):
             raise ValueError("write the three capitals of ISO 4217, such as EUR")
+        return value
+
+    @field_validator("churn_challengers", "value_challengers")
+    @classmethod
+    def _named(cls, value: dict[str, ModelSpec]) -> dict[str, ModelSpec]:
+        for name, spec in value.items():
+            if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,31}", name) or name == "main":
+                raise ValueError(
+                    f"{name!r} names no challenger: use up to 32 small letters, digits, '-' and "
+                    "'_'; 'main' is the model that is configured itself"
+                )
+            share = spec.get("share", 1.0)
+            if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+                raise ValueError(f"the share of {name} must be above 0 and at most 1")
         return value
 
     @field_validator("activity_kinds")

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 __all__ = ["check_usable"]
 
 _FILES: Final = ("kafka_ca_file", "kafka_certificate_file", "kafka_key_file", "redis_ca_file")
-_MODELS: Final = frozenset({"churn_model", "value_model", "cluster_model"})
+_MODELS: Final = frozenset(
+    {"churn_model", "value_model", "cluster_model", "churn_challengers", "value_challengers"}
+)
 
 
 def check_usable(settings: Settings, given: Mapping[str, str]) -> None:
@@ -43,5 +45,7 @@ def check_usable(settings: Settings, given: Mapping[str, str]) -> None:
         client_options(settings)
     if not _MODELS.isdisjoint(given):
         from crm_online.models.active import new_models  # noqa: PLC0415 - a second
+        from crm_online.models.challengers import new_contests  # noqa: PLC0415 - a second
 
         new_models(settings)
+        new_contests(settings)

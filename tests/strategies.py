@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import msgspec
 from hypothesis import strategies as st
 
-from crm_online import scores
 from crm_online.kinds import TRACK_KIND
 from tests.builders import iso
 
@@ -119,7 +118,7 @@ def to_bytes(body: object) -> bytes:
 
 
 def records(struct: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
-    """Any instance of one of the Structs in `crm_online.scores`."""
+    """Any instance of one of the Structs that go out."""
     fields = {f.name: _of_type(f.type) for f in msgspec.structs.fields(struct)}
     return st.builds(struct, **fields)
 
@@ -127,12 +126,9 @@ def records(struct: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
 def _of_type(hint: Any) -> st.SearchStrategy[Any]:
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return records(hint)
-    if hint == list[scores.Reason]:
-        return st.lists(records(scores.Reason), max_size=3)
-    if hint == list[scores.RecommendedItem]:
-        return st.lists(records(scores.RecommendedItem), max_size=3)
-    if hint == list[scores.Interaction]:
-        return st.lists(records(scores.Interaction), max_size=3)
+    if get_origin(hint) is list:
+        (inner,) = get_args(hint)
+        return st.lists(_of_type(inner), max_size=3)
     return st.from_type(hint)
 
 

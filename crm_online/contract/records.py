@@ -18,6 +18,7 @@ from pydantic import (
     StrictStr,
 )
 
+from crm_online.contract.metrics import ContestUpdate, DriftUpdate, QualityUpdate
 from crm_online.contract.times import When
 
 __all__ = [
@@ -224,11 +225,14 @@ class DeadLetterHeaders(_Record):
     )
 
 
-RECORDS: dict[str, type[_Record]] = {
+RECORDS: dict[str, type[BaseModel]] = {
     "crm.score.updated": ScoreUpdate,
     "crm.recommendations.updated": Recommendations,
     "crm.prediction.opened": Opened,
     "crm.prediction.settled": Settled,
     "crm.next_item.settled": NextItemOutcome,
     "crm.interactions.observed": InteractionBatch,
+    "crm.quality.updated": QualityUpdate,
+    "crm.drift.updated": DriftUpdate,
+    "crm.contest.updated": ContestUpdate,
 }

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from crm_online.customers.features import FEATURES
 from crm_online.customers.state import Prediction
 
-__all__ = ["pack_numbers", "prediction_id", "unpack_numbers"]
+__all__ = ["pack_numbers", "prediction_id", "unpack_numbers", "version_of"]
 
 _NUMBERS: Final = struct.Struct(f"<{len(FEATURES) + 2}f")
 
@@ -27,6 +27,17 @@ def prediction_id(customer: str, opened: float) -> str:
         24 hexadecimal digits.
     """
     return blake2b(f"{opened!r}|{customer}".encode(), digest_size=12).hexdigest()
+
+
+def version_of(model: str, offset: int, contestant: str) -> str:
+    """Name a version of a model, and the challenger that it is, if it is one.
+
+    Examples
+    --------
+    >>> version_of("churn", 7046, ""), version_of("churn", 7046, "forest")
+    ('churn@7046', 'churn@7046/forest')
+    """
+    return f"{model}@{offset}/{contestant}" if contestant else f"{model}@{offset}"
 
 
 def pack_numbers(features: NDArray[np.float64], churn: float | None, value: float | None) -> bytes:

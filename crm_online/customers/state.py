@@ -37,6 +37,8 @@ class Prediction(msgspec.Struct, array_like=True, gc=False):
         Opened when its label was already due.
     cancelled
         The customer cancelled within the horizon: the label is fixed.
+    churn_by, value_by
+        Names of the challengers that predicted; "": the model that is configured itself.
     """
 
     opened: float
@@ -46,6 +48,8 @@ class Prediction(msgspec.Struct, array_like=True, gc=False):
     value_offset: int = -1
     late: bool = False
     cancelled: bool = False
+    churn_by: str = ""
+    value_by: str = ""
 
 
 class CustomerState(msgspec.Struct, array_like=True, gc=False):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from crm_online.customers.features import (
     features_many,
     natural_many,
 )
-from crm_online.customers.predictions import pack_numbers
+from crm_online.customers.predictions import pack_numbers, version_of
 from crm_online.customers.state import Prediction
 from crm_online.models.churn import ChurnModel
 from crm_online.models.clusters import ClusterModel
@@ -27,7 +27,10 @@ from crm_online.models.value import ValueModel
 from crm_online.scores import Reason
 from crm_online.settings import Settings
 
-__all__ = ["ActiveModels", "Scored", "new_models"]
+__all__ = ["LEARNERS_OWN", "ActiveModels", "Scored", "new_models"]
+
+# What the learner alone goes on from; no scorer predicts with it.
+LEARNERS_OWN: Final = ("churn_contest", "value_contest", "quality", "monitor")
 
 
 def new_models(settings: Settings) -> dict[str, object]:
@@ -67,6 +70,7 @@ class Scored:
         self._features = features
         self._rfm: list[list[float]] = rfm.tolist()
         self._offsets = models.offsets
+        self._contestants = models.contestants
         self.versions = models.versions
         churn = models.churn.predict_many(features)
         self.calibrated = churn.calibrated
@@ -101,6 +105,8 @@ class Scored:
             prediction.numbers = pack_numbers(self._features[row], self.churn[row], self.value[row])
             prediction.churn_offset = self._offsets["churn"]
             prediction.value_offset = self._offsets["value"]
+            prediction.churn_by = self._contestants["churn"]
+            prediction.value_by = self._contestants["value"]
 
 
 class ActiveModels:
@@ -115,6 +121,7 @@ class ActiveModels:
     def __init__(self, settings: Settings) -> None:
         self._min_outcomes = settings.min_outcomes
         self.offsets: dict[str, int] = {}
+        self.contestants: dict[str, str] = {}
         self._places: dict[str, Place] = {}
         self.versions: dict[str, str] = {}
         for name, model in new_models(settings).items():
@@ -143,8 +150,10 @@ class ActiveModels:
             self.clusters = model.freeze()
         _, offset = self._places[name] = place
         self.offsets = {**self.offsets, name: offset}
+        self.contestants = {**self.contestants, name: getattr(model, "contestant", "")}
         if offset >= 0:
-            self.versions = {**self.versions, name: f"{name}@{offset}"}
+            version = version_of(name, offset, self.contestants[name])
+            self.versions = {**self.versions, name: version}
 
 
 def _rounded(numbers: NDArray[np.float64] | None, size: int) -> list[float | None]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import pickle
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final, NamedTuple
 
 from crm_online.errors import SnapshotError
@@ -153,6 +153,8 @@ class SnapshotReader:
     ----------
     key
         The signing key.
+    without
+        Names of models to pass over: large ones that this reader has no use for.
 
     Examples
     --------
@@ -162,8 +164,9 @@ class SnapshotReader:
     [ModelSnapshot(name='churn', offset=17, version='churn@17', model=[0.5], epoch=0, topic_id='')]
     """
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, without: Collection[str] = ()) -> None:
         self._key = key
+        self._without = frozenset(without)
         self._taken: dict[str, Place] = {}
         self._chunks: dict[tuple[str, Place], dict[int, bytes]] = {}
         self._manifests: dict[str, dict[Place, Manifest]] = {}
@@ -195,6 +198,8 @@ class SnapshotReader:
     def _take(self, record: Record) -> None:
         key = (record.key or b"").decode(errors="replace")
         name, _, place = key.partition("/")
+        if name in self._without:
+            return
         if place:
             self._take_chunk(name, place, record.value)
         elif record.value is None:

@@ -17,7 +17,13 @@ from crm_online.errors import SnapshotError
 __all__ = ["load"]
 
 # Packages whose classes models are made of. River's data sets and streams open files.
-OWN: Final = ("crm_online.models.", "crm_online.monitoring.", "crm_online.scores", "river.")
+OWN: Final = (
+    "crm_online.models.",
+    "crm_online.monitoring.",
+    "crm_online.scores",
+    "crm_online_models.",
+    "river.",
+)
 ACTING: Final = ("river.datasets", "river.stream", "river.api")
 
 PLAIN: Final[dict[tuple[str, str], Any]] = {

@@ -38,7 +38,7 @@ class LearnRole:
         Whether the inputs are still ours; nothing is published without it.
     """
 
-    nouns: ClassVar = ("outcomes", "interactions", "models")
+    nouns: ClassVar = ("outcomes", "interactions", "models", "metrics")
     waits_for: ClassVar = ""
 
     def __init__(self, settings: Settings, stop: Stop, lease: Lease | None = None) -> None:
@@ -52,7 +52,7 @@ class LearnRole:
         self._generation = -1
         self._at_end = False
         self.restoring = (0, 0)
-        self._published = {"small": 0.0, "ranker": 0.0, "next_item": 0.0}
+        self._published = {"small": 0.0, "whole": 0.0, "ranker": 0.0, "next_item": 0.0}
         self.producer = OutputProducer(settings, stop, lease)
         self.learner = Learner(settings)
 
@@ -133,6 +133,7 @@ class LearnRole:
         async with self._busy:
             await self._publish_small()
             await self._publish_ranker()
+            await self._publish_whole()
             self._generation = -1
 
     def lose(self) -> None:
@@ -141,20 +142,20 @@ class LearnRole:
         self.producer.abandon()
 
     async def _publish(self) -> None:
+        settings = self._settings
+        duties = {
+            "small": (settings.model_publish_seconds, self._publish_small),
+            "ranker": (settings.model_publish_seconds, self._publish_ranker),
+            "whole": (settings.metrics_publish_seconds, self._publish_whole),
+            "next_item": (settings.next_item_publish_seconds, self._publish_next_item),
+        }
         while True:
             await asyncio.sleep(PUBLISH_POLL_SECONDS)
-            waited = time.monotonic() - self._published["small"]
-            if self._at_end or waited >= self._settings.model_publish_seconds:
-                async with self._busy:
-                    await self._publish_small()
-            waited = time.monotonic() - self._published["ranker"]
-            if waited >= self._settings.model_publish_seconds:
-                async with self._busy:
-                    await self._publish_ranker()
-            waited = time.monotonic() - self._published["next_item"]
-            if waited >= self._settings.next_item_publish_seconds:
-                async with self._busy:
-                    await self._publish_next_item()
+            for name, (seconds, publish) in duties.items():
+                waited = time.monotonic() - self._published[name]
+                if waited >= seconds or (name == "small" and self._at_end):
+                    async with self._busy:
+                        await publish()
 
     async def _publish_small(self) -> None:
         if self._holds("outcomes"):
@@ -166,6 +167,12 @@ class LearnRole:
             self._published["ranker"] = time.monotonic()
             await self._deliver(self.learner.publish_ranker())
 
+    async def _publish_whole(self) -> None:
+        if self._holds("outcomes"):
+            self._published["whole"] = time.monotonic()
+            await self._deliver(self.learner.publish_whole())
+            await self._deliver(self.learner.metrics(), "metrics")
+
     async def _publish_next_item(self) -> None:
         if self._holds("interactions"):
             self._published["next_item"] = time.monotonic()
@@ -174,9 +181,9 @@ class LearnRole:
     def _holds(self, noun: str) -> bool:
         return self._generation >= 0 and noun in self._owned
 
-    async def _deliver(self, messages: Sequence[Message]) -> None:
+    async def _deliver(self, messages: Sequence[Message], noun: str = "models") -> None:
         with suppress(LeaseLost):
-            await self.producer.deliver(self._settings.topic("models"), 0, messages)
+            await self.producer.deliver(self._settings.topic(noun), 0, messages)
 
 
 class LearnOwner:

@@ -10,6 +10,7 @@ from typing import ClassVar, Final
 
 from crm_online.internal import tick
 from crm_online.log import Record
+from crm_online.models.active import LEARNERS_OWN
 from crm_online.models.snapshots import SnapshotReader
 from crm_online.scoring import Scorer
 from crm_online.settings import Settings
@@ -54,7 +55,7 @@ class ScoreRole:
         self._stop = stop
         self._key = settings.signing_key.get_secret_value().encode()
         self._tasks = Tasks(stop)
-        self._snapshots = SnapshotReader(self._key)
+        self._snapshots = SnapshotReader(self._key, LEARNERS_OWN)
         self.scorer = Scorer(settings)
         self.producer = OutputProducer(settings, stop, lease)
         self.processor = Processor(self.scorer, self.producer, settings, stop)

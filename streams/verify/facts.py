@@ -120,7 +120,8 @@ def state_facts(state: CustomerState) -> bytes:
 
 def _prediction_facts(prediction: Prediction) -> dict[str, Any]:
     fields = msgspec.structs.asdict(prediction)
-    del fields["churn_offset"], fields["value_offset"]
+    for name in ("churn_offset", "value_offset", "churn_by", "value_by"):
+        del fields[name]
     return fields | {"numbers": prediction.numbers[:-PREDICTED_BYTES]}
 
 

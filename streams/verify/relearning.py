@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from crm_online.internal import RESET_KEY
+from crm_online.internal import DIRECTIVE_KEY, RESET_KEY
 from crm_online.learning import Learner
 from crm_online.models.next_item.ranker import NextItem
 from crm_online.models.snapshots import ModelSnapshot, SnapshotReader
@@ -70,7 +70,7 @@ class Relearned:
     def apply(self, records: Sequence[Record]) -> None:
         """Take records of the topic, in order."""
         for record in records:
-            if record.key == RESET_KEY:
+            if record.key in {RESET_KEY, DIRECTIVE_KEY}:
                 continue
             kind, facts = outcome_facts(record.value or b"")
             if kind == "next_item":

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from crm_online import scores
+from crm_online import metrics, scores
 from crm_online.contract.events import SEGMENT_EVENT
 from crm_online.contract.records import RECORDS, DeadLetterHeaders
 from crm_online.contract.schemas import schemas, write_schemas
@@ -33,6 +33,9 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "crm.prediction.settled": scores.Settled,
     "crm.next_item.settled": scores.NextItemOutcome,
     "crm.interactions.observed": scores.InteractionBatch,
+    "crm.quality.updated": metrics.QualityUpdate,
+    "crm.drift.updated": metrics.DriftUpdate,
+    "crm.contest.updated": metrics.ContestUpdate,
 }
 # What only the hot path knows: sizes, depth, and the Kafka timestamp.
 UNPUBLISHED = {"too-large", "too-deep", "time-in-future"}

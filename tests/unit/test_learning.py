@@ -22,7 +22,7 @@ from tests.models.pickles import spelled_out
 
 SETTINGS = Settings(horizon_days=5, min_outcomes=5, max_batch=50)
 KEY = SETTINGS.signing_key.get_secret_value().encode()
-NAMES = ("churn", "value", "segments", "clusters", "quality")
+NAMES = ("churn", "value", "segments", "clusters", "quality", "monitor")
 
 
 @cache
@@ -108,7 +108,12 @@ def test_only_what_changed_is_published() -> None:
     records = topics()["outcomes"]
     first = next(i for i, record in enumerate(records) if _kind(record).endswith(b"opened"))
     learner = taught(records[first : first + 1])
-    assert {s.name for s in read(learner.publish())} == {"segments", "clusters", "quality"}
+    assert {s.name for s in read(learner.publish())} == {
+        "monitor",
+        "segments",
+        "clusters",
+        "quality",
+    }
     assert learner.publish() == []
 
 

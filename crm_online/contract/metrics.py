@@ -1,0 +1,112 @@
+"""Records of live quality, as published on ``crm.metrics``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+
+from crm_online.contract.times import When
+
+__all__ = [
+    "ChangeOfChampion",
+    "ContestUpdate",
+    "DriftAlarm",
+    "DriftUpdate",
+    "QualityUpdate",
+    "Standing",
+]
+
+
+class _Record(BaseModel):
+    # Readers go on when a field is added; what has a default is written all the same.
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        json_schema_serialization_defaults_required=True,
+    )
+
+
+class QualityUpdate(_Record):
+    """How well one model has done in one window."""
+
+    model: StrictStr = Field(description="churn, value or next_item.")
+    window: StrictStr = Field(description="all, last-1000 or last-10000 outcomes.")
+    at: When | None = Field(description="Event time by then; null before the first outcome.")
+    epoch: StrictInt = Field(description="Of crm.outcomes.")
+    offset: StrictInt = Field(description="Of the last record of crm.outcomes that is counted.")
+    champion: StrictStr = Field(description="Who predicts by now; main is the one configured.")
+    outcomes: StrictInt = Field(description="In the window.")
+    figures: dict[StrictStr, StrictFloat | None] = Field(
+        description="By name; null where a figure does not exist yet."
+    )
+    schema_version: StrictInt = 1
+
+
+class DriftAlarm(_Record):
+    """Something changed."""
+
+    kind: StrictStr = Field(description="loss, calibration, feature or score.")
+    name: StrictStr = Field(description="Of the feature or score; where a loss changed most.")
+    value: StrictFloat = Field(description="By now: a mean, or a population stability index.")
+    usual: StrictFloat = Field(description="Before.")
+    offset: StrictInt = Field(description="Of the record on crm.outcomes that gave it away.")
+    at: When = Field(description="Event time.")
+
+
+class DriftUpdate(_Record):
+    """How what models are asked with, answer and cost has changed."""
+
+    at: When | None = Field(description="Event time by then; null before the first outcome.")
+    epoch: StrictInt = Field(description="Of crm.outcomes.")
+    offset: StrictInt = Field(description="Of the last record of crm.outcomes that is counted.")
+    stability: dict[StrictStr, StrictFloat] = Field(
+        description="Feature or score to its population stability index in the last cycle."
+    )
+    loss: StrictFloat = Field(
+        description="Mean clipped loss of churn since it last changed, 0 to 1."
+    )
+    bias: StrictFloat = Field(description="Mean of label less probability since it last changed.")
+    alarms: list[DriftAlarm] = Field(description="The last 50, oldest first.")
+    schema_version: StrictInt = 1
+
+
+class Standing(_Record):
+    """How one contestant stands."""
+
+    name: StrictStr
+    champion: StrictBool
+    share: StrictFloat = Field(description="Of predictions that it learns from.")
+    since: StrictInt = Field(description="Offset of the last outcome before it joined.")
+    learned: StrictInt = Field(description="Outcomes.")
+    compared: StrictInt = Field(description="Outcomes of this round.")
+    loss: StrictFloat | None = Field(description="Mean over them.")
+    champion_loss: StrictFloat | None = Field(description="Of the champion, on the same ones.")
+    evidence: StrictFloat = Field(description="That it is better; natural logarithm.")
+    needed: StrictFloat = Field(description="To become champion; natural logarithm.")
+    benched: StrictStr = Field(description="Why it is out; empty: it is not.")
+
+
+class ChangeOfChampion(_Record):
+    """Who became champion, was benched, or was refused, when and why."""
+
+    offset: StrictInt = Field(description="Of the record on crm.outcomes that caused it.")
+    at: When | None = Field(description="Event time.")
+    kind: Literal["promoted", "rolled-back", "benched", "refused"]
+    name: StrictStr = Field(description="Whom it is about.")
+    before: StrictStr = Field(description="The champion until then.")
+    why: StrictStr
+
+
+class ContestUpdate(_Record):
+    """Champion and challengers of one model."""
+
+    model: StrictStr = Field(description="churn or value.")
+    at: When | None = Field(description="Event time by then; null before the first outcome.")
+    epoch: StrictInt = Field(description="Of crm.outcomes.")
+    offset: StrictInt = Field(description="Of the last record of crm.outcomes that is counted.")
+    champion: StrictStr = Field(description="Who predicts; main is the one configured.")
+    contestants: list[Standing]
+    changes: list[ChangeOfChampion] = Field(description="The last 50, oldest first.")
+    schema_version: StrictInt = 1

@@ -1,0 +1,102 @@
+"""What the learner says about its models on ``crm.metrics``, as it is encoded.
+
+The published contract is `crm_online.contract.metrics`; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+__all__ = [
+    "ChangeOfChampion",
+    "ContestUpdate",
+    "DriftAlarm",
+    "DriftUpdate",
+    "QualityUpdate",
+    "Standing",
+]
+
+
+class QualityUpdate(msgspec.Struct, frozen=True, gc=False):
+    """How well one model has done in one window (``crm.quality.updated``)."""
+
+    model: str
+    window: str
+    at: datetime | None
+    epoch: int
+    offset: int
+    champion: str
+    outcomes: int
+    figures: dict[str, float | None]
+    schema_version: int = 1
+
+
+class DriftAlarm(msgspec.Struct, frozen=True, gc=False):
+    """Something changed, by a record on ``crm.outcomes``."""
+
+    kind: str
+    name: str
+    value: float
+    usual: float
+    offset: int
+    at: datetime
+
+
+class DriftUpdate(msgspec.Struct, frozen=True, gc=False):
+    """How what models are asked with, answer and cost has changed (``crm.drift.updated``)."""
+
+    at: datetime | None
+    epoch: int
+    offset: int
+    stability: dict[str, float]
+    loss: float
+    bias: float
+    alarms: list[DriftAlarm]
+    schema_version: int = 1
+
+
+class Standing(msgspec.Struct, frozen=True, gc=False):
+    """How one contestant stands.
+
+    ``loss`` and ``champion_loss`` are means over the outcomes of this round that both learned from;
+    ``evidence`` and ``needed`` are natural logarithms.
+    """
+
+    name: str
+    champion: bool
+    share: float
+    since: int
+    learned: int
+    compared: int
+    loss: float | None
+    champion_loss: float | None
+    evidence: float
+    needed: float
+    benched: str
+
+
+class ChangeOfChampion(msgspec.Struct, frozen=True, gc=False):
+    """Who became champion, was benched, or was refused, when and why."""
+
+    offset: int
+    at: datetime | None
+    kind: Literal["promoted", "rolled-back", "benched", "refused"]
+    name: str
+    before: str
+    why: str
+
+
+class ContestUpdate(msgspec.Struct, frozen=True, gc=False):
+    """Champion and challengers of one model (``crm.contest.updated``)."""
+
+    model: str
+    at: datetime | None
+    epoch: int
+    offset: int
+    champion: str
+    contestants: list[Standing]
+    changes: list[ChangeOfChampion]
+    schema_version: int = 1
