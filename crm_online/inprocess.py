@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from crm_online.catalogue import CatalogueItem
 from crm_online.learning import Learner
 from crm_online.log import Effects, LogRecord, Message, Record
 from crm_online.models.snapshots import SnapshotReader
@@ -22,6 +23,8 @@ class InProcess:
         Of the whole program.
     partitions
         How many partitions to hold.
+    items
+        The catalogue, if there is one.
 
     Examples
     --------
@@ -32,8 +35,11 @@ class InProcess:
     1
     """
 
-    def __init__(self, settings: Settings, partitions: int = 1) -> None:
+    def __init__(
+        self, settings: Settings, partitions: int = 1, items: Iterable[CatalogueItem] = ()
+    ) -> None:
         self.scorer = Scorer(settings)
+        self.scorer.catalogue.take(items)
         self.learner = Learner(settings)
         self.learner.replica = self.scorer.replica
         self._reader = SnapshotReader(settings.signing_key.get_secret_value().encode())

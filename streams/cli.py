@@ -7,6 +7,7 @@ import typer
 from streams import options
 from streams.dead_letters.commands import commands as dead_letters
 from streams.exits import Commands
+from streams.items.commands import commands as items
 from streams.upkeep.commands import adopt, backup, reset, restore
 from streams.verify.commands import verify
 
@@ -23,6 +24,7 @@ app = typer.Typer(
 
 
 app.add_typer(dead_letters, name="dead-letters")
+app.add_typer(items, name="items")
 app.command()(verify)
 for command in (adopt, reset, backup, restore):
     app.command()(command)

@@ -62,6 +62,7 @@ def test_there_is_every_command() -> None:
     wanted = {"worker", "topics", "replay", "simulate", "show", "score", "config", "demo", "verify"}
     wanted |= {"adopt", "reset", "backup", "restore"}
     wanted |= {f"dead-letters {name}" for name in ("list", "show", "replay")}
+    wanted |= {f"items {name}" for name in ("load", "list", "show")}
     assert set(COMMANDS) == wanted
     assert {name for name, _ in EXAMPLES} == wanted
 
