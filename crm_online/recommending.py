@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from crm_online.catalogue import Catalogue
 from crm_online.customers.state import CustomerState
+from crm_online.fallback import ContentFallback, Wish
 from crm_online.models.next_item.queries import Candidate, Query
 from crm_online.replica import Replica
 from crm_online.scores import ItemReason, RecommendedItem
@@ -43,6 +44,7 @@ class Recommender:
         self._repurchase = settings.repurchase
         self._replica = replica
         self._catalogue = catalogue
+        self._fallback = ContentFallback(catalogue, replica)
 
     def recommend(self, batch: Slice) -> list[Offer]:
         """Make a list for every customer whose session moved; their states remember it.
@@ -61,7 +63,14 @@ class Recommender:
             return []
         queries = [self._ask(moment, state) for moment, state in wanted]
         offers = []
-        for (moment, state), found in zip(wanted, self._available(queries), strict=True):
+        lists = self._available(queries)
+        if self._catalogue.tokens:
+            wishes = [
+                Wish(query, state.items, found)
+                for (_, state), query, found in zip(wanted, queries, lists, strict=True)
+            ]
+            lists = self._fallback.fill(wishes, self._size)
+        for (moment, state), found in zip(wanted, lists, strict=True):
             state.offered = tuple([candidate.item for candidate in found])
             state.offered_session = state.session
             state.offered_model = self._replica.offset
@@ -125,4 +134,6 @@ def _text(item: str, source: str, because: list[str]) -> str:
         )
     if source == "covisitation":
         return f"often chosen together with {items}" if items else "often chosen together"
+    if source == "content":
+        return f"like {items} by name, category or price"
     return "popular right now"

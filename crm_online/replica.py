@@ -11,6 +11,7 @@ from crm_online.decoding import RecordDecoder
 from crm_online.errors import SnapshotError
 from crm_online.internal import Reset, read_reset
 from crm_online.log import Message, Record
+from crm_online.models.content import ContentRanker
 from crm_online.models.editions import Editions
 from crm_online.models.next_item.ranker import NextItem
 from crm_online.models.snapshots import ModelSnapshot
@@ -36,6 +37,7 @@ class Replica:
         self._settings = settings
         self._key = settings.signing_key.get_secret_value().encode()
         self.model = self._new()
+        self.content = ContentRanker()
         self.epoch = 0
         self.offset = -1
         self.topic_id = ""
@@ -56,6 +58,7 @@ class Replica:
                 learned.clear()
         if learned:
             self.model.learn_many(learned)
+            self.content.learn_many(learned)
 
     def _new(self) -> NextItem:
         settings = self._settings
@@ -67,6 +70,7 @@ class Replica:
         if all(self._marks.get(p, NEVER) >= mark for p, mark in marks.items()):
             return False
         self.model, self._marks = self._new(), marks
+        self.content = ContentRanker()
         return True
 
     def _fresh(self, record: Record) -> list[Interaction]:
@@ -87,13 +91,14 @@ class Replica:
         """Return the signed snapshot of the whole model, or nothing where none was made since."""
         if (self.epoch, self.offset) <= self.editions.newest:
             return []
-        held = self.model.state_bytes(), self._marks
+        held = self.model.state_bytes(), self._marks, self.content.state_bytes()
         return self.editions.publish(self.offset, held, epoch=self.epoch, topic_id=self.topic_id)
 
     def load(self, snapshot: ModelSnapshot) -> None:
         """Take a whole snapshot; interactions up to its offset are then passed over."""
         if snapshot.place <= (self.epoch, self.offset):
             return
-        packed, self._marks = snapshot.model
+        packed, self._marks, *content = snapshot.model  # the first version had no content
         self.model = NextItem.from_bytes(packed)
+        self.content = ContentRanker.from_bytes(*content) if content else ContentRanker()
         self.epoch, self.offset = snapshot.place

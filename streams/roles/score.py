@@ -70,6 +70,7 @@ class ScoreRole:
     async def open(self) -> None:
         """Connect, and catch up with what is followed, before the group is joined."""
         self.scorer.replica.model.warm_up()
+        self.scorer.replica.content.warm_up()
         await self.producer.start()
         await self._follow("models", self._adopt)
         replica = self.scorer.replica
