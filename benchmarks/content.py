@@ -2,9 +2,9 @@
 
     python benchmarks/content.py DATA_FOLDER [INVOICES]
 
-A fifth of the items is never learned. Of each invoice that holds some of them, the first, or the first
-three, are the open session; what else is on the invoice should be in the list. Invoices are learned
-in order of time, each after it was predicted.
+A fifth of the items is never learned. Of each invoice that holds some of them, the first, or the
+first three, are the open session; what else is on the invoice should be in the list. Invoices are
+learned in order of time, each after it was predicted.
 """
 
 from __future__ import annotations
@@ -109,9 +109,7 @@ def main() -> None:
     """Measure, and print a table."""
     invoices, items = read_shop(Path(sys.argv[1]))
     invoices = invoices[: int(sys.argv[2])] if len(sys.argv) > 2 else invoices
-    hidden = frozenset(
-        random.Random(1).sample([item.item_id for item in items], len(items) // 5)  # noqa: S311
-    )
+    hidden = frozenset(random.Random(1).sample([item.item_id for item in items], len(items) // 5))
     shop = Shop(items)
     found: defaultdict[tuple[int, str], list[tuple[bool, bool, float, float]]] = defaultdict(list)
     for number, invoice in enumerate(invoices):
@@ -126,8 +124,9 @@ def main() -> None:
     for (length, name), rows in sorted(found.items()):
         first, some, share, cold = (sum(column) / len(rows) for column in zip(*rows, strict=True))
         sys.stdout.write(
-            f"{length} cold, then {name}: {len(rows):,} lists; next item in {first:.3f}, any of the "
-            f"invoice in {some:.3f}; of ten {10 * share:.2f} right, {10 * cold:.2f} cold\n"
+            f"{length} cold, then {name}: {len(rows):,} lists; next item in {first:.3f}, "
+            f"any of the invoice in {some:.3f}; of ten {SIZE * share:.2f} right, "
+            f"{SIZE * cold:.2f} cold\n"
         )
     asked = sum(map(len, found.values())) / 2
     sys.stdout.write(f"{1e6 * shop.seconds / asked:.0f} µs per list filled, one at a time\n")

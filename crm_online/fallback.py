@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["ContentFallback", "Wish"]
 
 AT_ONCE: Final = 64  # queries: bounds the scores of all items for all of them
-LISTS_PER_RENEWAL: Final = 32  # so that vectors made anew cost little beside the lists
+# Lists between two makings of all vectors, at the least, and one for so many items: each then
+# costs a list less than the scores of all items do.
+LISTS_PER_RENEWAL: Final = 32
+ITEMS_PER_LIST: Final = 400
 BEHIND: Final = "trending"
 
 
@@ -93,8 +96,9 @@ class ContentFallback:
         content, catalogue = self._replica.content, self._catalogue
         made_of = content.learned, catalogue.version
         self._lists += lists
+        wait = max(LISTS_PER_RENEWAL, len(self._items) // ITEMS_PER_LIST)
         same = content is self._content
-        if same and (self._lists <= LISTS_PER_RENEWAL or made_of == self._made_of):
+        if same and (self._lists <= wait or made_of == self._made_of):
             return
         tokens, gone = catalogue.tokens, catalogue.unavailable
         self._items = [item for item, packed in tokens.items() if packed and item not in gone]

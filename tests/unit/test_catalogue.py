@@ -33,7 +33,7 @@ ITEMS = st.builds(
     currency=st.sampled_from(["", "EUR", "GBP"]),
     available=st.booleans(),
 )
-DOUBTFUL = st.sampled_from(
+DOUBTFUL: st.SearchStrategy[Any] = st.sampled_from(
     [
         *(None, True, 0, 1, -1, -0.5, 1e308, 5, 1.5, "", "x", "x" * 100, "x" * 101, "x" * 1001),
         *("a\nb", "a\n", "a\x9f", "\x00", "eur", "EUR", "EURO", "EUR\n", [], {}, "1e400"),

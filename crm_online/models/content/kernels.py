@@ -143,7 +143,7 @@ def _descend(tokens: UInt16, gradient: Float32, vectors: Float32, sums: Float32)
 @_compiled
 def _contrast(
     target: UInt16,
-    item: int,
+    item: Any,
     label: np.float32,
     own: Float32,
     other: Float32,
@@ -166,7 +166,7 @@ def _contrast(
 
 
 @_compiled
-def _learn_pair(before: UInt16, after: UInt16, item: int, table: Table) -> None:
+def _learn_pair(before: UInt16, after: UInt16, item: Any, table: Table) -> None:
     dims = table.inputs.shape[1]
     own, other = np.empty(dims, np.float32), np.empty(dims, np.float32)
     pull = np.zeros(dims, np.float32)
