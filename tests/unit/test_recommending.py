@@ -154,7 +154,10 @@ def test_a_restarted_replica_makes_the_same_lists() -> None:
         for both in (first, second)
     ]
     assert filled[0] == filled[1]
-    for both in (first, second):
-        run(both, [record._replace(offset=record.offset + 100) for record in log([("y", "i4")])])
-    one, other = (both.scorer.replica.content.state_bytes() for both in (first, second))
-    assert one == other
+    more = [record._replace(offset=record.offset + 100) for record in log([("y", "i4")] * 2)]
+    [effects] = run(first, more)
+    [message] = effects.outputs["interactions"]
+    second.scorer.replica.apply([LogRecord(first.scorer.replica.offset, 0, *message)])
+    one, other = (both.scorer.replica.content for both in (first, second))
+    assert one.state_bytes() == other.state_bytes()
+    assert one.learned == 3 * len(ITEMS) + len(more)
