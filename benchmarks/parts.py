@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from crm_online import InProcess, Settings
+from crm_online.catalogue import Catalogue
 from crm_online.customers.partition import Partition, PartitionRestore
 from crm_online.log import Effects, LogRecord, Message
 from crm_online.models.active import ActiveModels
@@ -115,7 +116,7 @@ class _Scorer:
     def __init__(self, settings: Settings, warm: Warm) -> None:
         self.stepper, self.models = Stepper(settings), ActiveModels(settings)
         self.replica = Replica(settings)
-        self.recommender = Recommender(settings, self.replica)
+        self.recommender = Recommender(settings, self.replica, Catalogue())
         self.publisher = Publisher(settings)
         for snapshot in warm.models:
             if snapshot.name == "next_item":

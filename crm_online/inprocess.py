@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from crm_online.catalogue import CatalogueItem
 from crm_online.learning import Learner
 from crm_online.log import Effects, LogRecord, Message, Record
 from crm_online.models.active import LEARNERS_OWN
@@ -23,6 +24,8 @@ class InProcess:
         Of the whole program.
     partitions
         How many partitions to hold.
+    items
+        The catalogue, if there is one.
 
     Examples
     --------
@@ -33,9 +36,12 @@ class InProcess:
     1
     """
 
-    def __init__(self, settings: Settings, partitions: int = 1) -> None:
+    def __init__(
+        self, settings: Settings, partitions: int = 1, items: Iterable[CatalogueItem] = ()
+    ) -> None:
         self.learner = Learner(settings)
         self.scorer = Scorer(settings, self.learner.replica)
+        self.scorer.catalogue.take(items)
         key = settings.signing_key.get_secret_value().encode()
         self._reader = SnapshotReader(key, LEARNERS_OWN)
         self._ends = {"outcomes": 0, "interactions": 0, "models": 0}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from crm_online.catalogue import Catalogue
 from crm_online.customers.state import CustomerState
+from crm_online.fallback import ContentFallback, Wish
 from crm_online.models.next_item.queries import Candidate, Query
 from crm_online.replica import Replica
 from crm_online.scores import ItemReason, RecommendedItem
@@ -12,6 +14,8 @@ from crm_online.settings import Settings
 from crm_online.slices import Moment, Slice
 
 __all__ = ["Offer", "Recommender"]
+
+FURTHER: Final = 4  # times as many are asked for where items that are not to be had fill a list
 
 
 class Offer(NamedTuple):
@@ -23,7 +27,7 @@ class Offer(NamedTuple):
 
 
 class Recommender:
-    """Asks the next-item model, and leaves out what a customer just bought.
+    """Asks the next-item model, and leaves out what a customer just bought or nobody can buy.
 
     Parameters
     ----------
@@ -31,12 +35,16 @@ class Recommender:
         Of the whole program.
     replica
         Of the next-item model; others keep it up to date.
+    catalogue
+        Says what is to be had; others keep it up to date, too.
     """
 
-    def __init__(self, settings: Settings, replica: Replica) -> None:
+    def __init__(self, settings: Settings, replica: Replica, catalogue: Catalogue) -> None:
         self._size = settings.recommended_items
         self._repurchase = settings.repurchase
         self._replica = replica
+        self._catalogue = catalogue
+        self._fallback = ContentFallback(catalogue, replica)
 
     def recommend(self, batch: Slice) -> list[Offer]:
         """Make a list for every customer whose session moved; their states remember it.
@@ -55,9 +63,14 @@ class Recommender:
             return []
         queries = [self._ask(moment, state) for moment, state in wanted]
         offers = []
-        for (moment, state), found in zip(
-            wanted, self._replica.model.recommend_many(queries, self._size), strict=True
-        ):
+        lists = self._available(queries)
+        if self._catalogue.tokens:
+            wishes = [
+                Wish(query, state.items, found)
+                for (_, state), query, found in zip(wanted, queries, lists, strict=True)
+            ]
+            lists = self._fallback.fill(wishes, self._size)
+        for (moment, state), found in zip(wanted, lists, strict=True):
             state.offered = tuple([candidate.item for candidate in found])
             state.offered_session = state.session
             state.offered_model = self._replica.offset
@@ -67,6 +80,28 @@ class Recommender:
                     Offer(moment, [_item(c) for c in found], f"next_item@{self._replica.offset}")
                 )
         return offers
+
+    def _available(self, queries: list[Query]) -> list[list[Candidate]]:
+        """Rank for each query what is to be had; asks further where too much of a list is not."""
+        lists = self._replica.model.recommend_many(queries, self._size)
+        gone = self._catalogue.unavailable
+        if not gone:
+            return lists
+        asked, short = self._size, list(range(len(queries)))
+        enough = self._size + len(gone)
+        while True:
+            left = []
+            for row in short:
+                more = len(lists[row]) == asked < enough
+                lists[row] = [c for c in lists[row] if c.item not in gone][: self._size]
+                if more and len(lists[row]) < self._size:
+                    left.append(row)
+            if not left:
+                return lists
+            short, asked = left, min(asked * FURTHER, enough)
+            again = self._replica.model.recommend_many([queries[row] for row in short], asked)
+            for row, found in zip(short, again, strict=True):
+                lists[row] = found
 
     def _ask(self, moment: Moment, state: CustomerState) -> Query:
         items = state.items[-state.session_items :] if state.session_items else ()
@@ -99,4 +134,6 @@ def _text(item: str, source: str, because: list[str]) -> str:
         )
     if source == "covisitation":
         return f"often chosen together with {items}" if items else "often chosen together"
+    if source == "content":
+        return f"like {items} by name, category or price"
     return "popular right now"

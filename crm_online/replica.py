@@ -15,6 +15,7 @@ from crm_online.decoding import RecordDecoder
 from crm_online.errors import SnapshotError
 from crm_online.internal import Reset, read_reset
 from crm_online.log import Message, Record
+from crm_online.models.content import ContentRanker
 from crm_online.models.editions import Editions
 from crm_online.models.next_item.ranker import NextItem
 from crm_online.models.snapshots import ModelSnapshot
@@ -44,6 +45,7 @@ class Replica:
         self._teaches = teaches
         self._key = settings.signing_key.get_secret_value().encode()
         self.model = self._new()
+        self.content = ContentRanker()
         self.epoch = 0
         self.offset = -1
         self.topic_id = ""
@@ -68,6 +70,7 @@ class Replica:
             self.model.learn_many(learned)
         elif learned:
             self.model.follow_many(learned)
+        self.content.learn_many(learned)
 
     def _new(self) -> NextItem:
         settings = self._settings
@@ -84,6 +87,7 @@ class Replica:
         if all(self._marks.get(p, NEVER) >= mark for p, mark in marks.items()):
             return False
         self.model, self._marks = self._new(), marks
+        self.content = ContentRanker()
         return True
 
     def _fresh(self, record: Record) -> list[Interaction]:
@@ -104,7 +108,7 @@ class Replica:
         """Return the signed snapshot of the whole model, or nothing where none was made since."""
         if (self.epoch, self.offset) <= self.editions.newest:
             return []
-        held = self.model.state_bytes(), self._marks
+        held = self.model.state_bytes(), self._marks, self.content.state_bytes()
         return self.editions.publish(self.offset, held, epoch=self.epoch, topic_id=self.topic_id)
 
     def publish_ranker(self) -> list[Message]:
@@ -120,8 +124,9 @@ class Replica:
         if snapshot.place <= (self.epoch, self.offset):
             return
         ranker = self.model.ranker_bytes()
-        packed, self._marks = snapshot.model
+        packed, self._marks, *content = snapshot.model  # the first version had no content
         self.model = NextItem.from_bytes(packed)
+        self.content = ContentRanker.from_bytes(*content) if content else ContentRanker()
         self.epoch, self.offset = snapshot.place
         if self._adopted > snapshot.place:
             self.model.adopt_ranker(ranker)

@@ -105,7 +105,7 @@ class ItemReason(msgspec.Struct, frozen=True, gc=False):
     Parameters
     ----------
     source
-        ``"session-neighbours"``, ``"covisitation"`` or ``"trending"``.
+        ``"session-neighbours"``, ``"covisitation"``, ``"content"`` or ``"trending"``.
     because
         Items of this customer that led to it; empty for trending items.
     text
@@ -217,6 +217,9 @@ class Interaction(msgspec.Struct, frozen=True, gc=False, array_like=True):
         Category of the item as the event names it, or ``""``.
     repeat
         True where the customer bought an item that they are known to have bought before.
+    tokens
+        What the item is made of, as the catalogue said: hashes of its category, price range and
+        words; empty where it is in none.
     """
 
     offset: int
@@ -228,6 +231,7 @@ class Interaction(msgspec.Struct, frozen=True, gc=False, array_like=True):
     at: float
     category: str = ""
     repeat: bool = False
+    tokens: tuple[int, ...] = ()
 
 
 class InteractionBatch(msgspec.Struct, frozen=True, gc=False):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from crm_online.catalogue import Catalogue
 from crm_online.customers.partition import Partition, PartitionRestore
 from crm_online.log import Effects, Record
 from crm_online.models.active import ActiveModels
@@ -50,7 +51,8 @@ class Scorer:
         self._stepper = Stepper(settings)
         self._models = ActiveModels(settings)
         self.replica = replica or Replica(settings)
-        self._recommender = Recommender(settings, self.replica)
+        self.catalogue = Catalogue()
+        self._recommender = Recommender(settings, self.replica, self.catalogue)
         self._publisher = Publisher(settings)
         self.partitions: dict[int, Partition] = {}
 
@@ -95,6 +97,7 @@ class Scorer:
         scored = self._models.score(batch.rows)
         scored.keep(batch.opened)
         offers = self._recommender.recommend(batch)
+        batch.interactions = self.catalogue.describe(batch.interactions)
         effects = self._publisher.effects(batch, scored, offers)
         self._publisher.checkpoint(batch, effects)
         return effects

@@ -8,6 +8,7 @@ from streams import options
 from streams.dead_letters.commands import commands as dead_letters
 from streams.evaluating.commands import evaluate_app
 from streams.exits import Commands
+from streams.items.commands import commands as items
 from streams.model_commands.commands import commands as models
 from streams.upkeep.commands import adopt, backup, reset, restore
 from streams.verify.commands import verify
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(models, name="models")
+app.add_typer(items, name="items")
 app.command()(verify)
 for command in (adopt, reset, backup, restore):
     app.command()(command)

@@ -103,7 +103,7 @@ class ScoreUpdate(_Record):
 class ItemReason(_Record):
     """Why an item is recommended."""
 
-    source: StrictStr = Field(description="session-neighbours, covisitation or trending.")
+    source: StrictStr = Field(description="session-neighbours, covisitation, content or trending.")
     because: list[StrictStr] = Field(description="Items of this customer that led to it.")
     text: StrictStr = Field(description="A sentence a marketer reads.")
 
@@ -194,6 +194,7 @@ class Interaction(NamedTuple):
     at: StrictFloat
     category: StrictStr = ""
     repeat: StrictBool = False
+    tokens: tuple[StrictInt, ...] = ()
 
 
 class InteractionBatch(_Record):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crm_online.contract.events import SEGMENT_EVENT
+from crm_online.contract.items import CatalogueItem
 from crm_online.contract.records import RECORDS, DeadLetterHeaders
 
 __all__ = ["main", "schemas", "write_schemas"]
@@ -25,6 +26,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     """
     made = {
         "event.json": SEGMENT_EVENT.json_schema(),
+        "item.json": CatalogueItem.model_json_schema(),
         "dead-letter.headers.json": DeadLetterHeaders.model_json_schema(),
     }
     # What is always written is always there, also where a reader may do without it.

@@ -71,7 +71,8 @@ def read_clicks(path: Path, part: str) -> list[Interaction]:
 def _read(source: Source) -> tuple[list[_Click], bool]:
     """Read all rows; tells whether they have times."""
     rows = source.table((SESSION, ITEM), (TIME, ORDER))
-    clicks, timed = [], True
+    clicks: list[_Click] = []
+    timed = True
     for row in rows:
         if not clicks:
             timed = bool(row.cells[2].strip())

@@ -59,6 +59,7 @@ class LearnRole:
     async def open(self) -> None:
         """Connect, and compile what learning needs, before the group is joined."""
         self.learner.replica.model.warm_up()
+        self.learner.replica.content.warm_up()
         await self.producer.start()
         self._tasks.begin(self._publish())
 

@@ -1,8 +1,9 @@
-"""The role `score`: scores every event; follows models and interactions in full."""
+"""The role `score`: scores every event; follows models, interactions and items in full."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -24,9 +25,11 @@ __all__ = ["ScoreRole"]
 
 TICK_POLL_SECONDS: Final = 1.0
 
+_log = logging.getLogger(__name__)
+
 
 class ScoreRole:
-    """Scores every event; follows models and interactions in full; moves time on when idle.
+    """Scores every event; follows models, interactions and items in full; ticks when idle.
 
     Parameters
     ----------
@@ -68,10 +71,12 @@ class ScoreRole:
     async def open(self) -> None:
         """Connect, and catch up with what is followed, before the group is joined."""
         self.scorer.replica.model.warm_up()
+        self.scorer.replica.content.warm_up()
         await self.producer.start()
         await self._follow("models", self._adopt)
         replica = self.scorer.replica
         await self._follow("interactions", replica.apply, replica.offset + 1)
+        await self._follow("items", self._list)
         self._tasks.begin(self._tick_when_idle())
         self._tasks.begin(self.processor.guard.run())
 
@@ -91,6 +96,19 @@ class ScoreRole:
     def _adopt(self, records: Sequence[Record]) -> None:
         for snapshot in self._snapshots.apply(records):
             self.scorer.adopt(snapshot)
+
+    def _list(self, records: Sequence[Record]) -> None:
+        """Take records of the catalogue; what is none is said once per fetch and read over."""
+        catalogue = self.scorer.catalogue
+        before = catalogue.refused
+        catalogue.apply(records)
+        if catalogue.refused > before:
+            _log.warning(
+                "%s: %d records are no items and were read over; `crm-online items load` writes "
+                "right ones",
+                self._settings.topic("items"),
+                catalogue.refused - before,
+            )
 
     async def _tick_when_idle(self) -> None:
         while True:

@@ -154,7 +154,7 @@ def no_dedupe(stalls: Stalls, *, broken: bool) -> None:
 
 def no_marks(stalls: Stalls, *, broken: bool) -> None:
     """Learn what was learned before; one worker dies between outputs and snapshots."""
-    from crm_online import learning
+    from crm_online import slots
 
     def stall(effects: Any) -> None:
         if "outcomes" in effects.outputs:
@@ -162,14 +162,14 @@ def no_marks(stalls: Stalls, *, broken: bool) -> None:
 
     _pass_through_finish(before_snapshots=stall)
 
-    def apply(self: Any, offset: int, outcome: Any) -> None:
+    def apply(self: Any, offset: int, outcome: Any, *_: Any) -> None:
         if offset > self.offset:
             self.offset = offset
             self.changed |= self._heartbeat
             self.changed |= self._learn(self.model, outcome)
 
     if broken:
-        learning.Slot.apply = apply  # type: ignore[method-assign]
+        slots.Slot.apply = apply  # type: ignore[method-assign,assignment]
 
 
 def older_writes(stalls: Stalls, *, broken: bool) -> None:

@@ -62,7 +62,8 @@ def test_there_is_every_command() -> None:
     wanted = {"worker", "topics", "replay", "simulate", "show", "score", "config", "demo", "verify"}
     wanted |= {"adopt", "reset", "backup", "restore"}
     wanted |= {f"dead-letters {name}" for name in ("list", "show", "replay")}
-    wanted |= {f"evaluate {name}" for name in ("churn", "value", "segments")}
+    wanted |= {f"evaluate {name}" for name in ("churn", "value", "segments", "next-item")}
+    wanted |= {f"items {name}" for name in ("load", "list", "show")}
     assert set(COMMANDS) == wanted
     assert {name for name, _ in EXAMPLES} == wanted
 
@@ -129,6 +130,9 @@ def events(tmp_path: Path) -> str:
         (["show", "c-1", "--redis", "nonsense"], "the flag for redis: no address of a Redis"),
         (["config", "--set", 'churn_model={"class": "os.system"}'], "CRM_CHURN_MODEL: os.system"),
         (["dead-letters", "list", "--reason", "nope"], "there are: control-characters, empty, "),
+        (["items", "load", "FILE"], "nothing was loaded: events.jsonl holds no item"),
+        (["items", "load", "TABLE"], "has no column 'item_id'; its columns are: customer, day"),
+        (["items", "load", "TABLE", "--id", "day", "--price", "customer"], "line 2, price: 'c-1'"),
         (["score", "TABLE", "--format", "clicks"], "has no column 'SessionId'"),
         (["score", "FILE", "--format", "clicks"], "events.jsonl is empty"),
         (["worker", "--roles", "dance"], "--roles takes all, or some of score,learn,cache"),

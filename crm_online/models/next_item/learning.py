@@ -44,7 +44,7 @@ def _is_sampled(key: np.uint64, rate: float, reranker: Reranker) -> bool:
     """Tell whether the re-ranker learns from a session; a rate of zero leaves it to others."""
     if rate <= 0:
         return False
-    return reranker.clock[0] < SCHOOL or (key >> np.uint64(11)) * 2.0**-53 < rate
+    return bool(reranker.clock[0] < SCHOOL or (key >> np.uint64(11)) * 2.0**-53 < rate)
 
 
 @compiled

@@ -224,9 +224,8 @@ def _restore_index(state: State, engine: Engine) -> None:
     engine.index = _restore_rings(state, index)
     _restore_embedding(state.embedding, items, engine)
     if state.reranker is not None:
-        for part, data in zip(
-            engine.reranker, msgspec.structs.astuple(state.reranker), strict=True
-        ):
+        parts: tuple[npt.NDArray[Any], ...] = engine.reranker
+        for part, data in zip(parts, msgspec.structs.astuple(state.reranker), strict=True):
             part[:] = np.frombuffer(data, part.dtype)
 
 

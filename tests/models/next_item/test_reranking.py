@@ -37,7 +37,8 @@ def _scores(weights: np.ndarray, features: np.ndarray) -> np.ndarray:
     matrix = weights[:BIAS].reshape(HIDDEN, FEATURES)
     units = matrix @ features + weights[BIAS:OUTPUT, None]
     units = np.where(units > 0, units, 0.1 * units)
-    return weights[DIRECT:] @ features + weights[OUTPUT:DIRECT] @ units
+    scores: np.ndarray = weights[DIRECT:] @ features + weights[OUTPUT:DIRECT] @ units
+    return scores
 
 
 def _loss(weights: np.ndarray, features: np.ndarray, chosen: int) -> float:

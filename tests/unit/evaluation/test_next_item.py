@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def _shop(sessions: int, first: int = 0) -> list[tuple[str, int, str]]:
     ]
 
 
-def _write(path: Path, header: str, rows: list[tuple[object, ...]]) -> Path:
+def _write(path: Path, header: str, rows: Sequence[tuple[object, ...]]) -> Path:
     text = "\n".join([header, *("\t".join(map(str, row)) for row in rows)]) + "\n"
     path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
     return path

@@ -1,0 +1,1 @@
+"""The user's catalogue: loaded from a file, listed, shown."""
