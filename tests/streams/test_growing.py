@@ -78,7 +78,7 @@ async def test_a_stray_stays_also_where_the_customer_stands_at_home_and_moves() 
 
 async def test_one_who_stands_where_they_would_move_to_cannot_be_taken_along() -> None:
     mover = whose(0, 2)
-    with pytest.raises(ConfigurationError, match="1 customer of crm.events stands both"):
+    with pytest.raises(ConfigurationError, match=r"1 customer of crm\.events stands both"):
         await counted((mover, 0), (mover, 2))
 
 
