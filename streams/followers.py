@@ -7,13 +7,13 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from crm_online.errors import SnapshotError
 from crm_online.log import Record
 from crm_online.settings import Settings
-from streams.connection import consumer_options
+from streams.consumer import Consumer
 
 __all__ = ["Follower"]
 
@@ -86,8 +86,8 @@ class Follower:
             backoff = min(2 * backoff, LAST_BACKOFF_SECONDS)
 
     async def _follow(self) -> None:
-        consumer = AIOKafkaConsumer(
-            **consumer_options(self._settings),
+        consumer = Consumer(
+            self._settings,
             auto_offset_reset="none",
         )
         try:

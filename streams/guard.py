@@ -9,14 +9,14 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from crm_online.errors import BrokerUnavailable
 from crm_online.internal import PROGRESS_KEY
 from crm_online.log import Header, Message, Record
 from crm_online.settings import Settings
-from streams.connection import consumer_options
+from streams.consumer import Consumer
 from streams.deliveries import Deliveries, Place
 
 __all__ = ["Guard", "followed"]
@@ -96,7 +96,7 @@ class Guard:
         places = [TopicPartition(topic, p) for topic in self._nouns for p in partitions]
         if not places:
             return
-        consumer = AIOKafkaConsumer(**consumer_options(self._settings))
+        consumer = Consumer(self._settings)
         try:
             await consumer.start()
             ends = await consumer.end_offsets(places)
@@ -140,7 +140,7 @@ class Guard:
     async def run(self) -> None:
         """Follow for as long as the process lives; broker errors are retried."""
         while True:
-            consumer = AIOKafkaConsumer(**consumer_options(self._settings))
+            consumer = Consumer(self._settings)
             try:
                 await consumer.start()
                 while True:

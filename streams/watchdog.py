@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from crm_online.errors import BrokerUnavailable, ConfigurationError
 from crm_online.settings import Settings
-from streams.connection import consumer_options
+from streams.consumer import Consumer
 
 __all__ = ["Probe", "Seen", "Watchdog"]
 
@@ -81,7 +81,7 @@ class Probe:
             await self._consumer.stop()
 
     async def _connect(self) -> None:
-        consumer = AIOKafkaConsumer(**consumer_options(self._settings))
+        consumer = Consumer(self._settings)
         try:
             await consumer.start()
         except BaseException:

@@ -7,12 +7,12 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Self
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from crm_online.customers.progress import Progress, read_progress
 from crm_online.errors import BrokerUnavailable
 from crm_online.internal import PROGRESS_KEY
-from streams.connection import consumer_options
+from streams.consumer import Consumer
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -60,7 +60,7 @@ class Watcher:
         self._before: dict[int, int] = {}
         self._learned = (-1, -1)
         self._first_outcome = 0
-        self._consumer = AIOKafkaConsumer(**consumer_options(settings))
+        self._consumer = Consumer(settings)
 
     async def __aenter__(self) -> Self:
         """Begin at the present end of the topics."""

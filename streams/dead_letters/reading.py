@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator,
 from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from crm_online.errors import BrokerUnavailable
-from streams.connection import consumer_options
+from streams.consumer import Consumer
 from streams.dead_letters.letters import Letter, Letters
 from streams.topics import partition_count
 
@@ -57,7 +57,7 @@ class LetterReader:
         BrokerUnavailable
             Where no broker answers, or it refuses us.
         """
-        self._consumer = AIOKafkaConsumer(**consumer_options(self._settings))
+        self._consumer = Consumer(self._settings)
         try:
             with broker_errors(self._settings):
                 await self._consumer.start()

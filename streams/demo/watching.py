@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
-from streams.connection import consumer_options
+from streams.consumer import Consumer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ async def _watch(settings: Settings, board: Board, stop: Callable[[BaseException
         settings.topic("outcomes"): board.take_outcomes,
         settings.topic("dead-letters"): board.take_dead_letters,
     }
-    consumer = AIOKafkaConsumer(**consumer_options(settings), auto_offset_reset="earliest")
+    consumer = Consumer(settings, auto_offset_reset="earliest")
     try:
         await consumer.start()
         places = [TopicPartition(t, p) for t in takers for p in range(settings.partitions)]

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from crm_online.customers.partition import Partition, PartitionRestore
 from crm_online.errors import BrokerUnavailable
-from streams.connection import consumer_options
+from streams.consumer import Consumer
 
 if TYPE_CHECKING:
     from crm_online.log import Message, Record
@@ -48,8 +48,8 @@ class Scan:
         BrokerUnavailable
             Where no broker answers, or it refuses us.
         """
-        self._consumer = AIOKafkaConsumer(
-            **consumer_options(self._settings),
+        self._consumer = Consumer(
+            self._settings,
             auto_offset_reset="none",
             max_partition_fetch_bytes=FETCH_BYTES,
         )

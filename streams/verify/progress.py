@@ -8,11 +8,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from crm_online.errors import CrmOnlineError
-from streams.connection import consumer_options
+from streams.consumer import Consumer
 from streams.verify.reading import Reader, places
 from streams.verify.relearning import Models
 from streams.verify.states import States
@@ -53,7 +52,7 @@ class Progress:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _follow(self) -> None:
-        consumer: Any = AIOKafkaConsumer(**consumer_options(self._settings))
+        consumer: Any = Consumer(self._settings)
         try:
             await consumer.start()
             while True:
@@ -149,7 +148,7 @@ async def settle(settings: Settings, progress: Progress, tick: Callable[[], None
 
 async def _uncached(settings: Settings) -> int:
     group = f"{settings.app}-cache"
-    consumer: Any = AIOKafkaConsumer(**consumer_options(settings), group_id=group)
+    consumer: Any = Consumer(settings, group_id=group)
     await consumer.start()
     try:
         every = [place for noun in CACHED for place in places(settings, noun)]

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from crm_online.errors import BrokerUnavailable
-from streams.connection import consumer_options
+from streams.consumer import Consumer
 from streams.topics import SINGLE_PARTITION
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Reader:
     """
 
     def __init__(self, settings: Settings, noun: str) -> None:
-        self._consumer: Any = AIOKafkaConsumer(**consumer_options(settings))
+        self._consumer: Any = Consumer(settings)
         self._places = places(settings, noun)
 
     async def __aenter__(self) -> Self:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Index", "Models", "Relearned"]
 
+Lane = tuple[int, bool]
+Values = dict[str, object]
 LEARNED: Final = ("churn", "value", "segments", "clusters", "quality")
 
 _batch: Final = msgspec.json.Decoder(InteractionBatch).decode
@@ -105,21 +108,20 @@ class Relearned:
     def finish(self, models: Models) -> list[Check]:
         """Return the comparisons of the topic, and of what the learner has published."""
         self.touch_check.expected = self.touch_check.found  # no number follows from the log
-        quality, churn = self._learner.quality, self._learner.slots["churn"].model
-        expected: dict[str, object] = {
-            name: pickle.dumps(_as_restored(self._learner.slots[name].snapshot()))
-            for name in LEARNED
-        }
-        found: dict[str, object] = {
-            name: pickle.dumps(snapshot.model) for name, snapshot in models.newest.items()
-        }
-        expected |= {"outcomes read": self.end, "outcomes of churn": self._settled}
-        found |= {
-            "outcomes read": models.offset("quality") + 1,
-            "outcomes of churn": churn.churned + churn.active,
-        }
-        expected["outcomes of quality"] = self._settled
-        found["outcomes of quality"] = quality.settled + quality.late
+        expected: dict[str, object] = {"outcomes read": self.end}
+        found: dict[str, object] = {"outcomes read": models.offset("quality") + 1}
+        for name in LEARNED:
+            slot, snapshot = self._learner.slots[name], models.newest.get(name)
+            if snapshot is None and not slot.changed:
+                continue  # nothing to learn, nothing to publish
+            marks = snapshot.model[1] if snapshot is not None else {}
+            lanes = slot.snapshot()[1].keys() | marks.keys()
+            expected |= _taught(name, slot.snapshot(), lanes)
+            if snapshot is not None:
+                found |= _taught(name, snapshot.model, lanes)
+        for name in ("churn", "quality"):
+            expected[f"outcomes of {name}"] = self._settled
+            found[f"outcomes of {name}"] = _outcomes(models.newest.get(name))
         return [
             self._tally.finish(),
             self.touch_check,
@@ -176,6 +178,40 @@ class Index:
         return [self._tally.finish(), check_equal("session index", expected, found)]
 
 
-def _as_restored(snapshot: object) -> object:
-    """Share what a pickle shares, so that equal models give equal bytes."""
-    return pickle.loads(pickle.dumps(snapshot))  # noqa: S301 - our own, from the line itself
+def _taught(name: str, held: tuple[Any, Mapping[Lane, object]], lanes: Iterable[Lane]) -> Values:
+    """Return what a learner holds of a model: its content, and how far it is in each partition."""
+    model, marks = held
+    values: Values = {f"{name}: model": _content(model)}
+    for lane in sorted(lanes):
+        partition, touch = lane
+        kind = "next-item outcomes" if touch else "outcomes"
+        values[f"{name}: mark of {kind} in partition {partition}"] = marks.get(lane)
+    return values
+
+
+def _outcomes(snapshot: ModelSnapshot | None) -> int:
+    """Count the settled predictions that a published model says it has learned."""
+    if snapshot is None:
+        return 0
+    model = snapshot.model[0]
+    settled: int = (
+        model.settled + model.late if snapshot.name == "quality" else model.churned + model.active
+    )
+    return settled
+
+
+class _ByValue(pickle.Pickler):
+    """Pickles names by what they are.
+
+    A pickle says which equal strings are one object. That differs from process to process, and
+    after a restart: names in the model come from a snapshot then, new ones from the log.
+    """
+
+    def persistent_id(self, value: object) -> bytes | None:
+        return value.encode() if type(value) is str else None
+
+
+def _content(model: object) -> bytes:
+    packed = io.BytesIO()
+    _ByValue(packed).dump(pickle.loads(pickle.dumps(model)))  # noqa: S301 - made in this line
+    return packed.getvalue()

@@ -163,6 +163,17 @@ def settings(app: str, real_kafka: RealKafka, valkey: Valkey) -> Settings:
     return job_settings(app, real_kafka, valkey)
 
 
+@pytest.mark.parametrize("arguments", [("adopt",), ("reset", "--yes"), ("backup", "copy")])
+async def test_a_job_that_is_not_there_is_named(
+    settings: Settings, tmp_path: Path, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = await command(settings, *arguments)
+    assert result.exit_code == 2, result.output
+    assert f"{settings.app}.events does not exist" in result.stderr
+    assert not result.stdout
+
+
 async def test_goes_on_with_the_state_on_a_log_made_anew(
     settings: Settings, tmp_path: Path
 ) -> None:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+
 import msgspec
 import orjson
 import pytest
 
+from crm_online.customers.features import FEATURES
+from crm_online.learning import Learner
 from crm_online.log import LogRecord
-from crm_online.scores import Source
+from crm_online.models.snapshots import ModelSnapshot
+from crm_online.scores import NextItemOutcome, Outcome, Settled, Source
+from crm_online.settings import Settings
 from streams.verify.checks import Check, Tally, check_customers, check_equal
+from streams.verify.facts import outcome_facts
+from streams.verify.relearning import Models, Relearned
 from streams.verify.standing import Cached, Standing, check_cache, check_lists
+from streams.verify.truth import Touch, Truth
 
 PACK = msgspec.msgpack.encode
 
@@ -92,7 +105,9 @@ def test_customers_are_compared_field_by_field() -> None:
 
 
 def test_values_that_differ_or_are_missing_are_found() -> None:
-    assert check_equal("learned once", {"churn": b"1"}, {"churn": b"1", "more": b"2"}).exact
+    check = check_equal("learned once", {"churn": b"1"}, {"churn": b"1", "more": b"2"})
+    assert check.exact
+    assert (check.expected, check.found) == (1, 1)
     assert check_equal("learned once", {"outcomes": 3}, {"outcomes": 4}).differences == [
         "learned once: outcomes differs: 4 for 3"
     ]
@@ -169,3 +184,133 @@ def test_a_list_that_is_missing_removed_or_too_old_is_found() -> None:
 def test_no_list_is_missed_where_there_was_nothing_to_offer_yet() -> None:
     assert lists(standing(), offered=False, seen_at=7).exact
     assert lists(standing(), offered=False, touch=-1).exact
+
+
+THEN = datetime(2026, 1, 1, tzinfo=UTC)
+FIRST_SPENDER = 5  # of value's two regressors, one learns from here on
+
+
+def outcome(n: int) -> LogRecord:
+    source, random = Source(0, n % 2, n), Random(n)
+    told: Outcome
+    if n % 7 == 6:
+        told = NextItemOutcome(f"p{n}", "c", THEN, source, 1, "item", 2, 10, "next_item@1")
+    else:
+        features = {name: random.random() for name in FEATURES}
+        spend = 9.0 if n >= FIRST_SPENDER else 0.0
+        told = Settled(
+            f"p{n}", "c", THEN, THEN, source, features, 0.5, 1.0, {}, not spend, spend, late=n == 3
+        )
+    return LogRecord(n, 0, b"c", msgspec.json.encode(told), [("ce_id", str(n).encode())])
+
+
+OUTCOMES = [outcome(n) for n in range(20)]
+
+
+def taught(records: Sequence[LogRecord], *, restarted_at: int = -1) -> Models:
+    """What a worker publishes that learns these records, and may be another from some place on."""
+    learner, models = Learner(Settings()), Models(Settings())
+    for n, each in enumerate(records):
+        if n == restarted_at:
+            learner = Learner(Settings())
+            learner.restore(models.newest.values())
+        learner.process("outcomes", [each])
+        for name, slot in learner.slots.items():
+            if slot.changed:
+                held = pickle.loads(pickle.dumps(slot.snapshot()))
+                models.newest[name] = ModelSnapshot(name, slot.offset, "", held)
+    return models
+
+
+def learned_once(models: Models, records: Sequence[LogRecord] = OUTCOMES) -> Check:
+    truth = Truth(Settings(partitions=2))
+    for each in records:
+        kind, facts = outcome_facts(each.value or b"")
+        name = dict(each.headers)["ce_id"]
+        if kind == "next_item":
+            truth.touches[int(name) % 2, int(name)] = Touch("c", 1, "item")
+        else:
+            truth.outcomes[name] = facts
+    relearned = Relearned(Settings(), truth)
+    relearned.apply(records)
+    *others, check = relearned.finish(models)
+    assert all(each.exact for each in others)
+    assert check.found == check.expected - check.missing
+    return check
+
+
+def change(models: Models, name: str, how: Callable[[Any, dict[Any, Any]], object]) -> Models:
+    how(*models.newest[name].model)
+    return models
+
+
+@pytest.mark.parametrize("restarted_at", [-1, 2, FIRST_SPENDER, 10])
+def test_models_that_learned_each_outcome_once_are_exact_over_any_restart(
+    restarted_at: int,
+) -> None:
+    assert learned_once(taught(OUTCOMES, restarted_at=restarted_at)).differences == []
+
+
+def test_nothing_is_expected_of_models_that_had_nothing_to_learn() -> None:
+    touches = [LogRecord(0, *outcome(6)[1:])]
+    assert learned_once(taught(touches), touches).differences == []
+
+
+@pytest.mark.parametrize("name", ["churn", "value"])
+def test_an_outcome_that_a_model_learned_twice_is_found(name: str) -> None:
+    def again(model: Any, _: object) -> None:
+        model.learn_one(dict.fromkeys(FEATURES, 0.5), True)
+
+    check = learned_once(change(taught(OUTCOMES), name, again))
+    assert f"learned once: {name}: model differs" in check.differences
+
+
+def test_a_count_of_what_was_published_that_is_off_is_found() -> None:
+    def more(model: Any, _: object) -> None:
+        model.churned += 1
+
+    check = learned_once(change(taught(OUTCOMES), "churn", more))
+    assert "learned once: outcomes of churn differs: 19 for 18" in check.differences
+
+    def later(model: Any, _: object) -> None:
+        model.late += 1
+
+    check = learned_once(change(taught(OUTCOMES), "quality", later))
+    assert "learned once: outcomes of quality differs: 19 for 18" in check.differences
+
+
+def test_a_mark_that_is_behind_missing_or_too_much_is_found_with_its_partition() -> None:
+    def behind(_: object, marks: dict[Any, Any]) -> None:
+        marks[1, False] = (0, 17, *marks[1, False][2:])
+
+    check = learned_once(change(taught(OUTCOMES), "churn", behind))
+    (difference,) = check.differences
+    assert difference.startswith(
+        "learned once: churn: mark of outcomes in partition 1 differs: (0, 17, "
+    )
+    assert "for (0, 19, " in difference
+
+    def missing(_: object, marks: dict[Any, Any]) -> None:
+        del marks[0, True]
+
+    check = learned_once(change(taught(OUTCOMES), "quality", missing))
+    (difference,) = check.differences
+    assert "quality: mark of next-item outcomes in partition 0 differs: None for (0, 6, " in (
+        difference
+    )
+
+    def extra(_: object, marks: dict[Any, Any]) -> None:
+        marks[9, False] = marks[0, False]
+
+    check = learned_once(change(taught(OUTCOMES), "value", extra))
+    assert check.wrong == 1
+    assert "value: mark of outcomes in partition 9 differs" in check.differences[0]
+
+
+def test_a_model_that_was_not_published_or_not_to_the_end_is_found() -> None:
+    models = taught(OUTCOMES)
+    del models.newest["value"]
+    assert "learned once: value: model is missing" in learned_once(models).differences
+    models = taught(OUTCOMES)
+    models.newest["quality"] = models.newest["quality"]._replace(offset=18)
+    assert learned_once(models).differences == ["learned once: outcomes read differs: 19 for 20"]

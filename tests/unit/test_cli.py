@@ -251,3 +251,9 @@ def test_an_unforeseen_error_is_no_traceback_either(monkeypatch: pytest.MonkeyPa
     assert result.exit_code == 1
     assert "unexpected ZeroDivisionError" in result.stderr
     assert "--traceback" in result.stderr
+
+
+def test_an_error_without_a_text_makes_no_empty_sentence() -> None:
+    from streams.exits import _sentence
+
+    assert "TimeoutError" in _sentence(TimeoutError())
