@@ -44,7 +44,7 @@ class Scorer:
     >>> raw += b' "timestamp": "2026-03-01T12:00:00Z", "properties": {"product_id": "p-1"}}'
     >>> [effects] = scorer.process(0, [LogRecord(start, 1_772_366_400_000, b"c-1", raw)])
     >>> sorted(effects.outputs), effects.as_of
-    (['interactions', 'scores'], 0)
+    (['interactions', 'recommendations', 'scores'], 0)
     """
 
     def __init__(self, settings: Settings, replica: Replica | None = None) -> None:

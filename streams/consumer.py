@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Consumer"]
 
 
-class Consumer(AIOKafkaConsumer):
+class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # it has no types
     """A consumer that connects as the settings say, and may be stopped right after its start.
 
     Parameters

@@ -120,7 +120,7 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f" {error.filename}" if error.filename else ""
         return f"cannot use{where}: {error.strerror}"
-    return str(error)
+    return str(error) or f"ended by {type(error).__name__}; run `crm-online --traceback …` for more"
 
 
 def _code(error: Exception) -> int:

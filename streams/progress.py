@@ -86,15 +86,18 @@ def _lines(stage: Callable[[], Stage]) -> Iterator[None]:
     ended = Event()
 
     def report() -> None:
-        began, last, pause = time.monotonic(), "", PLAIN_SECONDS
+        began, last, pause, said = time.monotonic(), "", PLAIN_SECONDS, ""
         while not ended.wait(pause):
             word, share = stage()
             began = time.monotonic() if last and word != last else began
             last = word
             seconds = time.monotonic() - began
             pause = max(PLAIN_SECONDS, seconds * PLAIN_SHARE)
-            sys.stderr.write(_line(word, share, seconds) + "\n")
-            sys.stderr.flush()
+            line = _line(word, share, seconds)
+            if line != said:
+                said = line
+                sys.stderr.write(line + "\n")
+                sys.stderr.flush()
 
     reporter = Thread(target=report, daemon=True)
     reporter.start()

@@ -127,7 +127,8 @@ def evaluate_next_item(
     --------
     >>> def clicks(*rows):
     ...     return [Interaction(0, 0, who, 1, item, "", 0.0) for who, row in rows for item in row]
-    >>> found = evaluate_next_item(clicks(("a", "xy"), ("b", "xy")), clicks(("c", "xy")))
+    >>> train = clicks(("a", "xy"), ("b", "xy"), ("c", "xy"))
+    >>> found = evaluate_next_item(train, clicks(("d", "xy")))
     >>> found.queries, found.scorer.frozen["hr_1"], found.baselines["popularity"].frozen["hr_1"]
     (1, 1.0, 0.0)
     """

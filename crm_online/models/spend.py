@@ -80,7 +80,8 @@ class ExpectedSpend(base.Regressor):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take up a pickled model; those of 0.1.0 have no sharpness."""
-        self.__dict__.update({"sharpness": 1.0} | state)
+        self.__dict__.update(state)  # in this order, or equal models would pickle otherwise
+        self.__dict__.setdefault("sharpness", 1.0)
 
     def learn_one(self, x: dict[Any, Any], y: float) -> None:
         """Learn one outcome.

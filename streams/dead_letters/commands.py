@@ -40,6 +40,8 @@ def list_(
     Examples:
       crm-online dead-letters list
       crm-online dead-letters list --reason missing-id --json
+
+    The other commands want the place, as the first column has it.
     """
     settings = options.settings_of(settings_file, set_, kafka=kafka, app=prefix)
     from streams.dead_letters.listing import list_dead_letters
@@ -62,6 +64,8 @@ def show(
     Examples:
       crm-online dead-letters show 3@17
       crm-online dead-letters show 3@17 --raw > mended.json
+
+    Exits with 1 where there is no such letter.
     """
     if raw and json_:
         raise ConfigurationError("--raw and --json exclude each other")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from crm_online.cloudevents import utc
@@ -24,9 +24,9 @@ from streams.screen import screen
 if TYPE_CHECKING:
     from crm_online.settings import Settings
 
-__all__ = ["about", "list_dead_letters", "state_of"]
+__all__ = ["about", "check_reason", "list_dead_letters", "state_of"]
 
-_COLUMNS: Final = ("dead letter", "place", "refused", "reason", "message", "bytes", "put back")
+_COLUMNS: Final = ("refused", "reason", "message", "bytes", "put back")
 
 
 def list_dead_letters(
@@ -52,10 +52,7 @@ def list_dead_letters(
     ConfigurationError
         Where the topic does not exist, or there is no such reason.
     """
-    if reason is not None and reason not in REASONS:
-        raise ConfigurationError(
-            f"--reason: there is no reason {reason!r}; there are: {', '.join(sorted(REASONS))}"
-        )
+    check_reason(reason)
     letters = asyncio.run(_read(settings))
     everything = list(letters.newest_first())
     matching = [each for each in everything if reason in {None, each.reason}]
@@ -64,7 +61,7 @@ def list_dead_letters(
         found = {"dead_letters": [about(each) for each in shown], "reasons": _counts(everything)}
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
     else:
-        _render(shown, everything, screen())
+        _render(shown, everything, settings.topic("events"), screen())
         if len(shown) < len(matching):
             say(f"the newest {len(shown):,} of {len(matching):,}: see more by --limit")
         elif not shown:
@@ -73,6 +70,20 @@ def list_dead_letters(
         say(f"{counted(letters.foreign, 'record')} on the topic with none of our headers left out")
     sys.stdout.flush()
     return 0
+
+
+def check_reason(reason: str | None) -> None:
+    """See that there is such a reason.
+
+    Raises
+    ------
+    ConfigurationError
+        Where there is none; the message lists those that there are.
+    """
+    if reason is not None and reason not in REASONS:
+        raise ConfigurationError(
+            f"--reason: there is no reason {reason!r}; there are: {', '.join(sorted(REASONS))}"
+        )
 
 
 async def _read(settings: Settings) -> Letters:
@@ -91,8 +102,7 @@ def about(letter: Letter) -> dict[str, Any]:
         "put_back": letter.put_back > 0,
         "state": state_of(letter),
         "refused_at": utc(letter.timestamp / 1000.0),
-        "partition": letter.partition,
-        "offset": letter.offset,
+        "letter": {"partition": letter.partition, "offset": letter.offset},
     }
 
 
@@ -113,11 +123,16 @@ def _counts(letters: Iterable[Letter]) -> dict[str, dict[str, int]]:
     return dict(sorted(found.items(), key=lambda item: (-item[1]["letters"], item[0])))
 
 
-def _render(shown: Sequence[Letter], everything: Sequence[Letter], console: Console) -> None:
+def _render(
+    shown: Sequence[Letter], everything: Sequence[Letter], topic: str, console: Console
+) -> None:
     if shown:
-        table = Table(*_COLUMNS, box=None, pad_edge=False)
-        for letter in shown:
-            table.add_row(*map(Text, _cells(letter)))
+        places = [_place(letter, topic) for letter in shown]
+        widest = max(map(len, places))  # what the other commands want is never cut
+        place_column = Column("place", no_wrap=True, min_width=widest)
+        table = Table(place_column, *_COLUMNS, box=None, pad_edge=False)
+        for place, letter in zip(places, shown, strict=True):
+            table.add_row(place, *map(Text, _cells(letter)))
         console.print(table)
     if everything:
         table = Table("reason", "letters", "put back", box=None, pad_edge=False)
@@ -127,10 +142,12 @@ def _render(shown: Sequence[Letter], everything: Sequence[Letter], console: Cons
         console.print(table)
 
 
+def _place(letter: Letter, topic: str) -> str:
+    return letter.place.short if letter.place.topic == topic else str(letter.place)
+
+
 def _cells(letter: Letter) -> tuple[str, ...]:
     return (
-        f"[{letter.partition}]@{letter.offset}",
-        str(letter.place),
         f"{utc(letter.timestamp / 1000.0):%Y-%m-%d %H:%M:%S}",
         letter.reason,
         letter.message,

@@ -32,6 +32,11 @@ class Place(NamedTuple):
     def __str__(self) -> str:
         return f"{self.topic}[{self.partition}]@{self.offset}"
 
+    @property
+    def short(self) -> str:
+        """The place without its topic, as ``3@17``."""
+        return f"{self.partition}@{self.offset}"
+
 
 def parse_place(text: str, topic: str) -> Place:
     """Read a place as people write it: in full, or without the topic.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from crm_online.customers.state import DAY
 from crm_online.errors import ConfigurationError, EventRejected
 from streams.dead_letters.letters import Letter, Letters
+from streams.dead_letters.listing import check_reason
 from streams.dead_letters.marks import Place, parse_place
 from streams.dead_letters.mending import Mended, mend
 from streams.dead_letters.putting_back import PutBack, putting_back
@@ -64,6 +65,7 @@ def replay_dead_letters(
     """
     if bool(places) == (reason is not None):
         raise ConfigurationError("name the places to put back, or a --reason, and not both")
+    check_reason(reason)
     wanted = list(dict.fromkeys(parse_place(each, settings.topic("events")) for each in places))
     if file is not None and len(wanted) != 1:
         raise ConfigurationError("--file holds the mended event of one place: name that place")
@@ -87,7 +89,10 @@ def replay_dead_letters(
 
 
 def _read_file(file: Path) -> bytes:
-    return sys.stdin.buffer.read() if str(file) == _STANDARD_INPUT else file.read_bytes()
+    try:
+        return sys.stdin.buffer.read() if str(file) == _STANDARD_INPUT else file.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"--file {file} cannot be read: {error.strerror}") from error
 
 
 async def _replay_places(

@@ -51,6 +51,12 @@ def show_dead_letter(
     """
     wanted = parse_place(place, settings.topic("events"))
     found = asyncio.run(_read(settings, wanted))
+    if found is None and wanted.topic != settings.topic("events"):
+        say(
+            f"{wanted} is of another topic than {settings.topic('events')}: set CRM_APP, or write "
+            f"{wanted.short}"
+        )
+        return EXIT_FAILED
     if found is None:
         say(
             f"there is no dead letter of {wanted}: see `crm-online dead-letters list`; they are "
@@ -116,7 +122,7 @@ def _pretty(value: bytes) -> str:
         return "(no bytes)"
     try:
         return printable(msgspec.json.format(value, indent=2))
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):  # no JSON, or too deep
         return printable(value)
 
 

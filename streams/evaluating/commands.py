@@ -70,9 +70,9 @@ def churn(
 
     Examples:
       crm-online evaluate churn events.jsonl
-      crm-online evaluate churn events.jsonl --horizon-days 60 --baselines --plot churn.svg
+      crm-online evaluate churn events.jsonl --baselines --plot churn.svg
       crm-online evaluate churn sales.csv --format csv --customer client --at day
-      crm-online evaluate churn online_retail.csv.gz --format online-retail --json | jq .scorer
+      crm-online evaluate churn retail.csv.gz --format online-retail --json
 
     Exits with 1 where the file is cut short or holds no event, with 2 where there is
     nothing to rate.
@@ -112,8 +112,8 @@ def value(
 
     Examples:
       crm-online evaluate value events.jsonl --baselines
-      crm-online evaluate value online_retail.csv.gz --format online-retail --horizon-days 60
-      crm-online evaluate value sales.csv --format csv --customer client --at day --amount paid
+      crm-online evaluate value retail.csv.gz --format online-retail --horizon-days 60
+      crm-online evaluate value sales.csv --format csv --customer who --at day --amount paid
 
     Exits as crm-online evaluate churn does.
     """
@@ -151,8 +151,8 @@ def segments(
 
     Examples:
       crm-online evaluate segments events.jsonl --plot segments.svg
-      crm-online evaluate segments online_retail.csv.gz --format online-retail
-      crm-online evaluate segments sales.csv --format csv --customer client --at day --json
+      crm-online evaluate segments retail.csv.gz --format online-retail
+      crm-online evaluate segments sales.csv --format csv --customer who --at day --json
 
     Exits as crm-online evaluate churn does.
     """
@@ -184,7 +184,7 @@ def next_item(
 
     Examples:
       crm-online evaluate next-item train.tsv test.tsv
-      crm-online evaluate next-item train.tsv.gz test.tsv.gz --json | jq .scorer.frozen
+      crm-online evaluate next-item train.tsv.gz test.tsv.gz --json
       crm-online evaluate next-item train.tsv test.tsv --seed 1 --plot lists.svg
 
     The first line names the columns: session (session_id, SessionId), item

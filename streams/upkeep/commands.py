@@ -98,6 +98,8 @@ def restore(
 
     Examples:
       crm-online restore /backups/crm-2026-03-01 && crm-online adopt --yes
+
+    Needs the CRM_SIGNING_KEY and CRM_PARTITIONS of the backup.
     """
     settings = options.settings_of(settings_file, set_, kafka=kafka, app=prefix)
     from streams.upkeep.restoring import put_back as run

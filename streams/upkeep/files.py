@@ -121,6 +121,11 @@ def read_part(folder: Path, part: Part) -> Iterator[Sequence[Message]]:
         Where the file is missing, or not the one that was written.
     """
     file = folder / part.file
+    if file.name != part.file:
+        raise SnapshotError(
+            f"the backup's manifest names {part.file!r}, which is no file of the folder: take "
+            "another copy of the folder"
+        )
     if not file.is_file() or _sha256(file) != part.sha256:
         raise SnapshotError(
             f"{part.file} is not the file that the backup's manifest names: take another copy of "

@@ -98,8 +98,9 @@ class Growth:
             "present end (hold back producers meanwhile)"
         )
         if self.strays:
+            stay = "stays" if self.strays == 1 else "stay"
             yield (
-                f"{counted(self.strays, 'customer')} stay where they are: their events' producer "
+                f"{counted(self.strays, 'customer')} {stay} where they are: their events' producer "
                 "uses another partitioner than murmur2"
             )
 
@@ -169,17 +170,20 @@ async def _count(growth: Growth, scan: Scan) -> None:
             key = customer.encode()
             if growth.home(key, number) != number:
                 leaving.add(customer)
-            elif partition_of(key, growth.former) != number:
+            elif partition_of(key, growth.partitions) == number:
                 arrived[customer] = peek(packed)[:2]
-                growth.strays += partition_of(key, growth.partitions) != number
+            else:
+                growth.strays += 1
     growth.moving = len(leaving)
     at = growth.epoch, BEGINNING
     twice = sum(place != at for customer, place in arrived.items() if customer in leaving)
     if twice:
+        stand = "stands" if twice == 1 else "stand"
         raise ConfigurationError(
-            f"{counted(twice, 'customer')} of {growth.standing.origin.topic} stand both in their "
-            "former partition and in their new one, so events were applied after partitions had "
-            "been added: run `crm-online reset` to compute the state anew"
+            f"{counted(twice, 'customer')} of {growth.standing.origin.topic} {stand} both in "
+            "their former partition and in their new one, where only one state can stay: events "
+            "were applied after partitions had been added, or a producer uses another partitioner; "
+            "run `crm-online reset` to compute the state anew"
         )
 
 

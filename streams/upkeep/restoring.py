@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crm_online.errors import ConfigurationError
+from crm_online.log import LogRecord
+from crm_online.models.snapshots import SnapshotReader
 from streams.admin import Admin
 from streams.progress import progress_bar
 from streams.topics import create_missing
@@ -38,7 +40,7 @@ def put_back(settings: Settings, folder: Path, *, json: bool) -> int:
     ConfigurationError
         Where workers run, a topic holds records, or the settings do not fit the backup.
     SnapshotError
-        Where a file is damaged, or of a newer version.
+        Where a file is damaged or of a newer version, or a model is signed with another key.
     BrokerUnavailable
         Where no broker answers, or it refuses us.
     """
@@ -61,9 +63,11 @@ def _check(settings: Settings, manifest: Manifest, folder: Path) -> None:
             f"the backup has {manifest.partitions} partitions and CRM_PARTITIONS says "
             f"{settings.partitions}: set CRM_PARTITIONS={manifest.partitions}"
         )
+    snapshots = SnapshotReader(settings.signing_key.get_secret_value().encode())
     for part in manifest.parts:
-        for _ in read_part(folder, part):  # whole, or not at all
-            pass
+        for messages in read_part(folder, part):  # whole, or not at all
+            if part.noun == "models":  # signed with our key, or not at all
+                snapshots.apply(LogRecord(0, 0, *message) for message in messages)
 
 
 def _check_empty(settings: Settings, admin: Admin, manifest: Manifest) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING, Final
 
+from crm_online.sinks.redis.connection import RETRIES, Link, connect
+from streams.admin import Admin
 from streams.exits import say
 from streams.logs import configure_logs
 from streams.screen import screen
@@ -98,6 +100,7 @@ def run_verify(  # noqa: PLR0913 - one for each option
 def verify(settings: Settings, trial: Trial, *, keep: bool = False) -> Figures:
     """Start what the settings do not name, do one run, and remove its traces."""
     with serving(verify_settings(settings, trial.seed), trial.wanted) as servers:
+        _ask(servers.settings)
         folder = Path(tempfile.mkdtemp(prefix="crm-online-verify-"))
         try:
             return asyncio.run(Run(trial, servers, folder, _Lines()).run())
@@ -106,7 +109,22 @@ def verify(settings: Settings, trial: Trial, *, keep: bool = False) -> Figures:
                 say(f"left as they are: {servers.settings.app}.* on your servers, logs in {folder}")
             else:
                 rmtree(folder, ignore_errors=True)
-                remove_all(servers)
+                for sentence in remove_all(servers):
+                    say(sentence, style="yellow")
+
+
+def _ask(settings: Settings) -> None:
+    """See that broker and cache answer, before minutes of work depend on them."""
+    Admin(settings).partitions()
+    asyncio.run(_ping(settings))
+
+
+async def _ping(settings: Settings) -> None:
+    client = connect(settings)
+    try:
+        await Link(client, RETRIES).send([("PING",)])
+    finally:
+        await client.aclose()
 
 
 def verify_settings(settings: Settings, seed: int) -> Settings:

@@ -358,8 +358,19 @@ class TestShow:
         assert "1 record on the topic" in shown.err
         assert list_dead_letters(settings, reason="empty") == 0
         table = capsys.readouterr().out
-        assert f"{name}[3]@9" in table
-        assert f"{name}[3]@4" not in table
+        assert "3@9 " in table
+        assert "3@4 " not in table
+
+    def test_places_in_a_narrow_list_are_whole(
+        self,
+        settings: Settings,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "40")
+        lay(settings, refused(settings, BROKEN, 123_456_789_012))
+        assert list_dead_letters(settings) == 0
+        assert "3@123456789012 " in capsys.readouterr().out
 
     def test_list_of_nothing(self, settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
         assert list_dead_letters(settings) == 0
@@ -376,6 +387,13 @@ class TestShow:
         assert '  "total": 1e400,\n' in out
         assert '"a": "\\x9b"' in out
         assert "EventRejected:malformed-json" in out
+
+    def test_letter_that_is_too_deep_to_be_read(
+        self, settings: Settings, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        lay(settings, refused(settings, b"[" * 20_000))
+        assert show_dead_letter(settings, "3@17") == 0
+        assert "[" * 20_000 in capsys.readouterr().out
 
     def test_letter_that_is_no_text(
         self, settings: Settings, capfdbinary: pytest.CaptureFixture[bytes]
@@ -397,6 +415,8 @@ class TestShow:
         shown = capsys.readouterr()
         assert shown.out == ""
         assert f"no dead letter of {settings.app}.events[2]@17" in shown.err
+        assert show_dead_letter(settings, "elsewhere.events[2]@17") == 1
+        assert f"of another topic than {settings.app}.events" in capsys.readouterr().err
 
 
 class TestWrongUse:
@@ -412,12 +432,12 @@ class TestWrongUse:
             {"places": ["3@1"], "reason": "empty"},
             {"places": ["3@1", "3@2"], "file": mended(tmp_path)},
             {"reason": "empty", "file": mended(tmp_path)},
+            {"reason": "no-such-reason"},
+            {"places": ["3@1"], "file": tmp_path / "none"},
         )
         for given in wrong:
             with pytest.raises(ConfigurationError):
                 replay_dead_letters(nowhere, **given)
-        with pytest.raises(FileNotFoundError):
-            replay_dead_letters(nowhere, places=["3@1"], file=tmp_path / "none")
 
     def test_no_broker(self) -> None:
         settings = Settings(kafka=f"{HOST}:{free_ports(1)[0]}")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
 from crm_online.errors import ConfigurationError, SnapshotError
 from crm_online.log import Message
+from crm_online.models.snapshots import pack
 from streams.cli import app as command_line
 from streams.upkeep import files
 from streams.upkeep.files import (
@@ -103,6 +105,29 @@ def test_settings_that_do_not_fit_the_backup_are_named(tmp_path: Path) -> None:
     result = run("restore", str(tmp_path), "--kafka", "127.0.0.1:9", "--set", "partitions=8")
     assert result.exit_code == 2
     assert "set CRM_PARTITIONS=4" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["../state-3.gz", "sub/state-3.gz", "/state-3.gz"])
+def test_a_file_outside_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "sub" / "backup"
+    folder.mkdir(parents=True)
+    (part,) = written(folder).parts
+    if not name.startswith("/"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes((folder / part.file).read_bytes())
+    with pytest.raises(SnapshotError, match="no file of the folder"):
+        next(iter(read_part(folder, msgspec.structs.replace(part, file=name))))
+
+
+def test_models_signed_with_another_key_are_refused_before_anything_is_written(
+    tmp_path: Path,
+) -> None:
+    models = write_part(tmp_path, "models", 0, pack("churn", 17, [0.5], b"another"), 3)
+    write_manifest(tmp_path, Manifest(1, "9.9.9", "crm", 4, {}, {}, [models]))
+    result = run("restore", str(tmp_path), "--kafka", "127.0.0.1:9", "--set", "partitions=4")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "CRM_SIGNING_KEY" in result.stderr
+    assert "127.0.0.1" not in result.stderr
 
 
 @pytest.mark.parametrize("command", ["adopt", "reset", "backup", "restore"])

@@ -63,6 +63,7 @@ def test_there_is_every_command() -> None:
     wanted |= {"adopt", "reset", "backup", "restore"}
     wanted |= {f"dead-letters {name}" for name in ("list", "show", "replay")}
     wanted |= {f"evaluate {name}" for name in ("churn", "value", "segments", "next-item")}
+    wanted |= {f"models {name}" for name in ("list", "compare", "promote", "rollback")}
     wanted |= {f"items {name}" for name in ("load", "list", "show")}
     assert set(COMMANDS) == wanted
     assert {name for name, _ in EXAMPLES} == wanted
@@ -256,3 +257,9 @@ def test_an_unforeseen_error_is_no_traceback_either(monkeypatch: pytest.MonkeyPa
     assert result.exit_code == 1
     assert "unexpected ZeroDivisionError" in result.stderr
     assert "--traceback" in result.stderr
+
+
+def test_an_error_without_a_text_makes_no_empty_sentence() -> None:
+    from streams.exits import _sentence
+
+    assert "TimeoutError" in _sentence(TimeoutError())

@@ -34,6 +34,6 @@ def test_predict_and_rank_follow_the_lists() -> None:
     context = {"session": 1}
     assert model.predict_one("c", "z", context) == {c.item: c.score for c in listed}["z"]
     assert model.rank("c", {"x", "z", "?"}, context)[-1] == "?"
-    assert model.rank("c", {c.item for c in listed}, {"items": ["x", "y"]}) == [
+    assert model.rank("c", {c.item for c in listed}, context | {"items": ["x", "y"]}) == [
         c.item for c in listed
     ]
