@@ -112,8 +112,8 @@ def value(
 
     Examples:
       crm-online evaluate value events.jsonl --baselines
-      crm-online evaluate value retail.csv.gz --format online-retail --horizon-days 60
-      crm-online evaluate value sales.csv --format csv --customer who --at day --amount paid
+      crm-online evaluate value retail.csv.gz --format online-retail --json
+      crm-online evaluate value s.csv --format csv --customer who --at day --amount sum
 
     Exits as crm-online evaluate churn does.
     """
@@ -152,7 +152,7 @@ def segments(
     Examples:
       crm-online evaluate segments events.jsonl --plot segments.svg
       crm-online evaluate segments retail.csv.gz --format online-retail
-      crm-online evaluate segments sales.csv --format csv --customer who --at day --json
+      crm-online evaluate segments sales.csv --format csv --customer who --at day
 
     Exits as crm-online evaluate churn does.
     """

@@ -17,6 +17,7 @@ from crm_online.models.snapshots import SnapshotReader
 from crm_online.simulation.population import Population
 from crm_online.simulation.population_settings import PopulationSettings
 from tests.logs import event, log_of
+from tests.models.pickles import spelled_out
 
 SETTINGS = Settings(horizon_days=14, min_outcomes=20, max_batch=500)
 KEY = SETTINGS.signing_key.get_secret_value().encode()
@@ -150,9 +151,7 @@ def test_a_learner_restored_from_any_snapshot_equals_the_undisturbed_one(
     assert start == len(records) // 2
     heir.process("outcomes", records[max(0, start - 40) :])
     for name, slot in undisturbed.slots.items():
-        assert pickle.dumps(heir.slots[name].snapshot()) == pickle.dumps(
-            pickle.loads(pickle.dumps(slot.snapshot()))
-        )
+        assert spelled_out(heir.slots[name].snapshot()) == spelled_out(slot.snapshot())
 
 
 def test_repeated_outcomes_teach_nothing(population: list[LogRecord]) -> None:
