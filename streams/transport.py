@@ -93,6 +93,8 @@ class Consumer(driver.Consumer):
         super().__init__(*args, **options)
         self._in_flight: dict[TP, deque[ConsumerMessage]] = {}
         self._positioned = True
+        self._rebalances = 0
+        self._restored_for = 0
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -108,8 +110,9 @@ class Consumer(driver.Consumer):
         return self._positioned
 
     def unposition(self) -> None:
-        """Take no batch until the next seek: the end of an overtaken restore opens nothing."""
+        """Take no batch until the seek that follows the restore which begins now."""
         self._positioned = False
+        self._restored_for = self._rebalances
 
     def done(self) -> dict[TP, int]:
         """Partition of a batch topic to the offset up to which its records are done with."""
@@ -220,6 +223,7 @@ class Consumer(driver.Consumer):
         """Finish what was begun and commit it, while the partitions are still ours."""
         self.stop_flow()
         self._positioned = False
+        self._rebalances += 1
         self.app.flow_control.suspend()
         self.app.flow_control.clear()
         for owner in self._owners():
@@ -256,7 +260,9 @@ class Consumer(driver.Consumer):
         except Exception as error:  # noqa: BLE001 - Faust would go on from a wrong position
             self.app.stop_process(error)
         else:
-            self._positioned = True
+            # Where the group rebalanced during the restore, that is done anew, maybe from less: a
+            # broker that was killed shows the end of a topic late. Nothing may be read until then.
+            self._positioned = self._restored_for == self._rebalances
 
     async def _seek_batches(self) -> None:
         mine = {tp for tp in self.assignment() if tp.topic in self.app.owners}

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from crm_online.settings import Settings
@@ -127,6 +128,28 @@ async def test_what_a_fetch_brings_behind_a_seek_waits_until_the_flow_goes_on(
     place, message = await asyncio.wait_for(taking, 5.0)
     assert place == tp
     assert [record.offset for record in message.value.records] == [7]
+
+
+async def test_a_restore_that_a_rebalance_overtook_opens_nothing(
+    broker: MockBroker | RealKafka, app: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(*_: object) -> None: ...
+
+    batches = BatchApp(
+        app, max_batch=10, stop=fail, **faust_options(counting_settings(app, broker.address))
+    )
+    consumer: Any = batches.consumer
+    for name in ("perform_seek", "on_partitions_revoked"):
+        monkeypatch.setattr(driver.Consumer, name, nothing)
+    monkeypatch.setattr(consumer, "commit", nothing)
+    consumer._seek_batches = nothing
+    for overtaken in (False, True, False):
+        consumer.unposition()
+        assert not consumer.positioned
+        if overtaken:
+            await consumer.on_partitions_revoked(set())
+        await consumer.perform_seek()
+        assert consumer.positioned == (not overtaken)
 
 
 async def test_what_was_fetched_before_a_seek_is_dropped(

@@ -256,7 +256,7 @@ class TestPutBack:
         assert sources == [f"{settings.app}.events[3]@{n}".encode() for n in range(1200)]
         assert put_back(settings, reason="time-in-future") == 0
         assert said(capsys)["put_back"] == []
-        assert put_back(settings, reason="empty") == 1
+        assert put_back(settings, reason="too-deep") == 1
         assert said(capsys)["put_back"] == []
 
     def test_sentences(
