@@ -205,18 +205,15 @@ def _outcomes(snapshot: ModelSnapshot | None) -> int:
     return settled
 
 
-class _ByValue(pickle.Pickler):
-    """Pickles names by what they are.
-
-    A pickle says which equal strings are one object. That differs from process to process, and
-    after a restart: names in the model come from a snapshot then, new ones from the log.
-    """
-
-    def persistent_id(self, value: object) -> bytes | None:
-        return value.encode() if type(value) is str else None
-
-
 def _content(model: object) -> bytes:
+    """Pickle without references.
+
+    A pickle says which equal strings, or types of arrays, are one object. That differs from process
+    to process, and after a restart: names in the model come from a snapshot then, new ones from
+    the log.
+    """
     packed = io.BytesIO()
-    _ByValue(packed).dump(pickle.loads(pickle.dumps(model)))  # noqa: S301 - made in this line
+    pickler = pickle.Pickler(packed)
+    pickler.fast = True
+    pickler.dump(pickle.loads(pickle.dumps(model)))  # noqa: S301 - made in this line
     return packed.getvalue()
