@@ -46,6 +46,7 @@ NOUNS = (
     "outcomes",
     "interactions",
     "models",
+    "metrics",
     "state",
     "dead-letters",
 )
@@ -199,7 +200,7 @@ def test_ce_time_is_event_time(run: Run) -> None:
 
 def test_every_value_fits_the_published_contract(run: Run) -> None:
     seen: Counter[str] = Counter()
-    for noun in OUTPUTS:
+    for noun in (*OUTPUTS, "metrics"):
         for record in run.records[noun]:
             kind = dict(record.headers)["ce_type"].decode()
             seen[kind] += 1
@@ -313,7 +314,9 @@ def test_models_on_the_topic_are_signed_whole_and_those_that_scores_name(run: Ru
         "segments",
         "clusters",
         "quality",
+        "monitor",
         "next_item",
+        "next_item_ranker",
     }
     scores = run.values("scores", "crm.score.updated")
     named = {v for score in scores for v in score["models"].values()}
