@@ -85,6 +85,7 @@ def job_settings(
         "fetch_max_wait_seconds": 0.02,
         "model_publish_seconds": 0.2,
         "next_item_publish_seconds": 0.5,
+        "metrics_publish_seconds": 0.5,
         "session_timeout_seconds": 6.0,
     }
     return Settings.model_validate(given | more)
