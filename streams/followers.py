@@ -86,10 +86,7 @@ class Follower:
             backoff = min(2 * backoff, LAST_BACKOFF_SECONDS)
 
     async def _follow(self) -> None:
-        consumer = Consumer(
-            self._settings,
-            auto_offset_reset="none",
-        )
+        consumer = Consumer(self._settings, auto_offset_reset="none")
         try:
             await consumer.start()
             await self._read(consumer)

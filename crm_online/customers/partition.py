@@ -165,7 +165,7 @@ class PartitionRestore:
             partition.progress.check(origin)
         if partition.progress.floor:
             self._drop_below(partition.progress.floor)
-        _, _, due = peek_many(self._packed.values())
+        _, due = peek_many(self._packed.values())
         waiting = np.isfinite(due)
         partition.timers = Timers(
             zip(due[waiting].tolist(), compress(self._packed, waiting), strict=True)
@@ -177,7 +177,7 @@ class PartitionRestore:
         """Drop what a reset has overtaken; what of it stands on the topic is to be removed."""
         partition, packed = self._partition, self._packed
         partition.gone = {c: at for c, at in partition.gone.items() if at[0] >= floor}
-        epochs, _, _ = peek_many(packed.values())
+        epochs, _ = peek_many(packed.values())
         for customer in list(compress(packed, epochs < floor)):
             del packed[customer]
             self._overtaken.add(customer.encode())
