@@ -49,10 +49,10 @@ class Stalls:
         written.write_bytes(pickle.dumps(what))
         written.rename(self._folder / f"{place}.told")  # whole, or not there
 
-    def told(self, place: str) -> Any:
-        """Return what a worker told, ``None`` before it did."""
+    def told(self, place: str, before: object) -> Any:
+        """Return what a worker told, or what holds before it did."""
         told = self._folder / f"{place}.told"
-        return pickle.loads(told.read_bytes()) if told.exists() else None
+        return pickle.loads(told.read_bytes()) if told.exists() else before
 
     def wait_for(self, place: str) -> None:
         """Stand still, the event loop as well, until a worker told this."""
@@ -93,7 +93,7 @@ class StaleSnapshots:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def wake(self, effects: Any) -> None:
-        pid, stale = self._stalls.told("in hand") or (0, {})
+        pid, stale = self._stalls.told("in hand", (0, {}))
         overtaken = any(stale.get(key, n) < n for key, n in _activities(effects).items())
         if overtaken and self._stalls.comes("record"):
             os.kill(pid, signal.SIGCONT)
