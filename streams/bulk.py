@@ -1,38 +1,39 @@
-"""Whole partitions of a topic read by librdkafka, whose threads fetch while Python applies."""
+"""Whole partitions of a topic, read as record batches: no object is made per record but its own."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError, for_code
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.record.memory_records import MemoryRecords
 
 from crm_online.errors import BrokerUnavailable
-from crm_online.log import LogRecord
-from streams.connection import admin_options
+from streams.connection import client_options
 
 if TYPE_CHECKING:
+    from crm_online.log import Record
     from crm_online.settings import Settings
 
 __all__ = ["BulkReader"]
 
-AT_ONCE: Final = 10_000
+AT_ONCE_BYTES: Final = 4 * 1024 * 1024  # a request takes .4 ms, whatever it brings
 WAIT_SECONDS: Final = 0.5
-# What is fetched ahead of Python, in records of a partition and in kilobytes of all.
-AHEAD: Final[dict[str, object]] = {
-    "queued.min.messages": 100_000,
-    "queued.max.messages.kbytes": 65_536,
-    "fetch.message.max.bytes": 4 * 1024 * 1024,
-    "fetch.wait.max.ms": 100,
-}
+READ_UNCOMMITTED: Final = 0
 
 
 class BulkReader:
     """Reads partitions of one topic from their beginnings to given ends; blocks while it waits.
 
-    aiokafka takes twice the CPU time for a record, and asks the broker for more only once all that
-    it had is handed out. Blocking, this belongs in a thread of its own.
+    aiokafka's consumer makes a record in Python, which takes longer than all the rest of a restore.
+    So this asks for batches itself, each broker for the next ones before the last are handed out,
+    and takes what aiokafka's compiled parser makes of them. Blocking, this belongs in a thread.
 
     Parameters
     ----------
@@ -40,76 +41,134 @@ class BulkReader:
         Where Kafka is.
     topic
         In full.
-    ends
-        Partition to the offset behind the last record wanted.
+    spans
+        Partition to its first offset and the one behind the last record wanted.
     """
 
-    def __init__(self, settings: Settings, topic: str, ends: Mapping[int, int]) -> None:
-        self.left: Final = {partition: end for partition, end in ends.items() if end > 0}
-        self._ends: Final = dict(self.left)
+    def __init__(
+        self, settings: Settings, topic: str, spans: Mapping[int, tuple[int, int]]
+    ) -> None:
+        self._next = {partition: begin for partition, (begin, end) in spans.items() if begin < end}
+        self._ends: Final = {partition: spans[partition][1] for partition in self._next}
         self._topic = topic
-        self._kafka = settings.kafka
-        self._consumer = Consumer(
-            admin_options(settings)
-            | AHEAD
-            | {
-                "group.id": f"{settings.app}.bulk",  # it wants a name, and joins no group
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "isolation.level": "read_uncommitted",
-                "enable.partition.eof": True,
-                "check.crcs": False,
-                "log_level": 0,
-            }
-        )
+        self._settings = settings
+        self._runner = asyncio.Runner()
+        self._client: Any = None
+        self._asked: dict[asyncio.Task[Any], tuple[int, set[int]]] = {}
+
+    @property
+    def left(self) -> int:
+        """How many offsets are still before us."""
+        return sum(self._ends[partition] - at for partition, at in self._next.items())
 
     def __enter__(self) -> Self:
-        """Begin to fetch."""
-        places = [TopicPartition(self._topic, p, OFFSET_BEGINNING) for p in self.left]
-        self._consumer.assign(places)
+        """Return itself; the first read connects."""
         return self
 
     def __exit__(self, *_: object) -> None:
         """Let go of the connections."""
-        self._consumer.close()
+        self._runner.run(self._close())
+        self._runner.close()
 
-    def read(self) -> dict[int, list[LogRecord]]:
+    def read(self) -> dict[int, list[Record]]:
         """Return what has come, by partition; nothing where half a second brings nothing.
-
-        Afterwards `left` holds how many offsets each unfinished partition still has before it.
 
         Raises
         ------
         BrokerUnavailable
             Where the broker refuses to let us read.
         """
-        found: defaultdict[int, list[LogRecord]] = defaultdict(list)
-        messages: list[Any] = self._consumer.consume(AT_ONCE, WAIT_SECONDS)
-        for message in messages:
-            error = message.error()
-            if error is not None:
-                self._take_error(error, message.partition())
-                continue
-            headers = message.headers() or ()
-            found[message.partition()].append(
-                LogRecord(message.offset(), 0, message.key(), message.value(), headers)
-            )
-        for partition, records in found.items():
-            self._pass(partition, records[-1].offset + 1)
+        try:
+            return self._runner.run(self._read())
+        except KafkaError as error:
+            raise BrokerUnavailable(
+                f"{self._topic} cannot be read at {self._settings.kafka} ({error!r}): check "
+                "CRM_KAFKA and what its user may read"
+            ) from error
+
+    async def _open(self) -> None:
+        self._client = AIOKafkaClient(**client_options(self._settings))
+        await self._client.bootstrap()
+        await self._client.set_topics([self._topic])
+
+    async def _close(self) -> None:
+        for task in self._asked:
+            task.cancel()
+        await asyncio.gather(*self._asked, return_exceptions=True)
+        if self._client is not None:
+            await self._client.close()
+
+    async def _read(self) -> dict[int, list[Record]]:
+        if self._client is None:
+            await self._open()
+        self._ask()
+        if not self._asked:  # no broker leads what is left, for now
+            await self._look_again()
+            return {}
+        done, _ = await asyncio.wait(
+            self._asked, timeout=WAIT_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+        found: dict[int, list[Record]] = {}
+        for task in done:
+            del self._asked[task]
+            for partition, batches in (await self._answer(task)).items():
+                found[partition] = [record for batch in batches for record in batch]
+        self._ask()
+        await asyncio.sleep(0)  # so that the broker works while these are applied
         return found
 
-    def _take_error(self, error: KafkaError, partition: int) -> None:
-        # Compaction and control records leave offsets without a record, also the last ones.
-        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its name
-            self._pass(partition, self._ends[partition])
-        elif not error.retriable():
-            raise BrokerUnavailable(
-                f"{self._topic} cannot be read at {self._kafka} ({error.str()}): check CRM_KAFKA "
-                "and what its user may read"
-            )
+    def _ask(self) -> None:
+        """Ask every leader that is not busy for what comes next."""
+        busy = {None, -1, *(leader for leader, _ in self._asked.values())}
+        asked = {partition for _, partitions in self._asked.values() for partition in partitions}
+        wanted: defaultdict[int, set[int]] = defaultdict(set)
+        for partition in self._next.keys() - asked:
+            place = TopicPartition(self._topic, partition)
+            leader = self._client.cluster.leader_for_partition(place)
+            if leader not in busy:
+                wanted[leader].add(partition)
+        for leader, partitions in wanted.items():
+            answer = asyncio.ensure_future(self._client.send(leader, self._request(partitions)))
+            self._asked[answer] = leader, partitions
 
-    def _pass(self, partition: int, offset: int) -> None:
-        if offset >= self._ends[partition]:
-            self.left.pop(partition, None)
-        elif partition in self.left:
-            self.left[partition] = self._ends[partition] - offset
+    def _request(self, partitions: Iterable[int]) -> FetchRequest:
+        places = [(partition, self._next[partition], AT_ONCE_BYTES) for partition in partitions]
+        wait = int(WAIT_SECONDS * 1000 / 2)
+        topics = [(self._topic, places)]
+        return FetchRequest(wait, 1, AT_ONCE_BYTES, READ_UNCOMMITTED, topics, rack_id="")
+
+    async def _answer(self, task: asyncio.Task[Any]) -> dict[int, list[Any]]:
+        """Return the batches of an answer, by partition, and move on behind them."""
+        try:
+            answer = task.result()
+        except KafkaError:  # of the connection
+            await self._look_again()
+            return {}
+        found, moved = {}, False
+        for partition, code, *_, content in chain.from_iterable(p for _, p in answer.topics):
+            error = for_code(code)
+            if not error.errno:
+                found[partition] = list(self._unpack(partition, content))
+            elif error.retriable or error.invalid_metadata:
+                moved = True
+            else:
+                raise error
+        if moved:
+            await self._look_again()
+        return found
+
+    def _unpack(self, partition: int, content: bytes) -> Iterator[Any]:
+        # Compaction and control records leave offsets without a record, also the last ones.
+        batches = MemoryRecords(content)
+        while batches.has_next():
+            batch = batches.next_batch()
+            self._next[partition] = batch.next_offset
+            if not batch.is_control_batch:
+                yield batch
+        if self._next[partition] >= self._ends[partition]:
+            del self._next[partition]
+
+    async def _look_again(self) -> None:
+        """Find out who leads now."""
+        await asyncio.sleep(WAIT_SECONDS / 5)
+        await asyncio.wait([self._client.force_metadata_update()], timeout=WAIT_SECONDS)

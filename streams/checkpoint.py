@@ -135,7 +135,7 @@ class _Reading:
         origin = _origin(admin, self._source, self._state)
         if self._is_there(admin, wanted):
             self._ends = admin.ends(self._state, self._restores)
-            self._read(wanted)
+            self._read(admin.begins(self._state, self._restores), wanted)
         if not wanted():
             return None
         starts = {partition: each.finish(origin) for partition, each in self._restores.items()}
@@ -144,13 +144,14 @@ class _Reading:
         seconds = time.monotonic() - self._began
         return Restored(starts, self._records, seconds, self._followed(), overtaken)
 
-    def _read(self, wanted: Callable[[], bool]) -> None:
-        with BulkReader(self._settings, self._state, self._ends) as reader:
+    def _read(self, begins: Mapping[int, int], wanted: Callable[[], bool]) -> None:
+        spans = {partition: (begins[partition], end) for partition, end in self._ends.items()}
+        with BulkReader(self._settings, self._state, spans) as reader:
             while reader.left and wanted():
                 for partition, records in reader.read().items():
                     self._restores[partition].apply(records)
                     self._records += len(records)
-                self._report(sum(reader.left.values()))
+                self._report(reader.left)
 
     def _followed(self) -> dict[Place, int]:
         """Return up to where nothing stale stands, by topic and partition."""

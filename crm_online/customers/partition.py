@@ -115,15 +115,18 @@ class PartitionRestore:
                 self._apply_rare(key, record)
                 continue
             customer = key.decode()
-            old = packed.get(customer)
-            if old is not None or customer in gone:
-                place = peek(value)[:2]
-                held = gone.get(customer, NOWHERE) if old is None else peek(old)[:2]
-                if place < held or (old is None and place == held):
+            if customer in packed or customer in gone:
+                if self._is_stale(customer, value):
                     self._overtaken.add(key)
                     continue
+                self._overtaken.discard(key)
             packed[customer] = value
-            self._overtaken.discard(key)
+
+    def _is_stale(self, customer: str, value: bytes) -> bool:
+        old, place = self._packed.get(customer), peek(value)[:2]
+        if old is None:
+            return place <= self._partition.gone.get(customer, NOWHERE)
+        return place < peek(old)[:2]
 
     def _apply_rare(self, key: bytes, record: Record) -> None:
         """Take the partition's own record, or the removal of a customer."""

@@ -30,7 +30,7 @@ async def test_progress_is_logged_with_rate_and_time_left(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(checkpoint, "REPORT_SECONDS", 0.0)
-    monkeypatch.setattr(bulk, "AT_ONCE", 2000)
+    monkeypatch.setattr(bulk, "AT_ONCE_BYTES", 500_000)
     settings = job_settings(app, real_kafka, valkey, partitions=1)
     create_missing(settings)
     producer = OutputProducer(settings, lambda error: None)

@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import signal
-import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-PAUSE_SECONDS: Final = 11.0  # longer than the session timeout
+from crm_online.customers.state import DAY
+from crm_online.simulation.population_settings import PopulationSettings
+
+PATIENCE_SECONDS: Final = 20.0
 STEPS: Final = 12  # of one worker, before its stall: there must be something to lose
+# Two thirds of the 88 days of the stream; customers expire after 50.
+LATE: Final = PopulationSettings().start + 56 * DAY
 
 
 class Stalls:
@@ -37,24 +43,87 @@ class Stalls:
             return False
         return True
 
-    def pause(self, place: str) -> None:
-        if self.comes(place, STEPS):
-            wake = ["/bin/sh", "-c", f'sleep {PAUSE_SECONDS}; kill -CONT "$0"', str(os.getpid())]
-            subprocess.Popen(wake, start_new_session=True)
-            os.kill(os.getpid(), signal.SIGSTOP)
+    def tell(self, place: str, what: object) -> None:
+        """Let the other workers know."""
+        written = self._folder / f"{place}.{os.getpid()}"
+        written.write_bytes(pickle.dumps(what))
+        written.rename(self._folder / f"{place}.told")  # whole, or not there
+
+    def told(self, place: str, before: object) -> Any:
+        """Return what a worker told, or what holds before it did."""
+        told = self._folder / f"{place}.told"
+        return pickle.loads(told.read_bytes()) if told.exists() else before
+
+    def wait_for(self, place: str) -> None:
+        """Stand still, the event loop as well, until a worker told this."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not (self._folder / f"{place}.told").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def die(self, place: str) -> None:
         if self.comes(place, STEPS):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+class StaleSnapshots:
+    """Brings about that the last snapshots of some customers are stale when they are restored.
+
+    One worker is stopped between outputs and snapshots. Its successor wakes it behind newer
+    snapshots of those customers, and dies as soon as the stale ones are there: before it could
+    write over them, and with its own record ahead of them. The woken one dies before its record,
+    which would have the next owner read those customers' events again.
+    """
+
+    def __init__(self, stalls: Stalls) -> None:
+        self._stalls = stalls
+        self._in_hand: Any = None
+
+    def stop(self, effects: Any) -> None:
+        # So late that no customer in hand expires before the end, and with that the difference.
+        if len(effects.snapshots) < 3 or _watermark(effects) < LATE:
+            return
+        if self._stalls.comes("outputs-snapshots"):
+            self._in_hand = effects
+            self._stalls.tell("in hand", (os.getpid(), _activities(effects)))
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    def die(self, effects: Any) -> None:
+        if effects is self._in_hand:
+            self._stalls.tell("stale snapshots", None)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def wake(self, effects: Any) -> None:
+        pid, stale = self._stalls.told("in hand", (0, {}))
+        overtaken = any(stale.get(key, n) < n for key, n in _activities(effects).items())
+        if overtaken and self._stalls.comes("record"):
+            os.kill(pid, signal.SIGCONT)
+            self._stalls.wait_for("stale snapshots")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _watermark(effects: Any) -> float:
+    from crm_online.customers.progress import read_progress
+
+    return -1.0 if effects.progress is None else read_progress(effects.progress.value).watermark
+
+
+def _activities(effects: Any) -> dict[bytes, int]:
+    from crm_online.customers.store import decode_state
+
+    changed = [each for each in effects.snapshots if each.value is not None]
+    return {each.key: decode_state(each.value).activities for each in changed}
+
+
 def stale_restore(stalls: Stalls, *, broken: bool) -> None:
-    """Restore the last snapshot of a key; one worker is paused between outputs and snapshots."""
+    """Restore the last snapshot of a key, and let those stand that a stopped worker wrote late."""
     from crm_online.customers import partition, progress
     from streams import processor
 
+    late = StaleSnapshots(stalls)
     _write_without_a_lease()
-    _pass_through_finish(before_snapshots=lambda _: stalls.pause("outputs-snapshots"))
+    _pass_through_finish(
+        before_snapshots=late.stop, behind_snapshots=late.die, behind_record=late.wake
+    )
     if not broken:
         return
 
@@ -93,7 +162,11 @@ def early_commit(stalls: Stalls, *, broken: bool) -> None:
 
 
 def _pass_through_finish(
-    *, before_snapshots: Callable[[Any], None], record_first: bool = False
+    *,
+    before_snapshots: Callable[[Any], None],
+    behind_snapshots: Callable[[Any], None] = lambda _: None,
+    behind_record: Callable[[Any], None] = lambda _: None,
+    record_first: bool = False,
 ) -> None:
     from streams import finisher
 
@@ -107,8 +180,10 @@ def _pass_through_finish(
         before_snapshots(effects)
         if effects.snapshots:
             await self._deliver(partition, effects.snapshots)
+        behind_snapshots(effects)
         if record and not record_first:
             await self._deliver(partition, record)
+        behind_record(effects)
         if record:
             self.progress[partition] = effects.as_of
 
