@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from crm_online.models.next_item.compiling import vectorised
+from crm_online.models.compiling import vectorised
 from crm_online.models.next_item.layout import Float32
 from crm_online.models.next_item.weights import (
     BIAS,
