@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 import uvloop
-from numpy.typing import NDArray
 from pydantic import SecretStr
 
-from crm_online.monitoring.quality import auc, log_loss
+from crm_online.monitoring.figures import auc, log_loss, spearman
 from crm_online.settings import Settings
 from crm_online.simulation.raw import RawEvent
 from streams.embedded import RealKafka, Valkey
@@ -36,17 +35,6 @@ __all__ = ["main"]
 
 HORIZON_DAYS = 60.0
 TOP_SHARE = 0.1
-
-
-def spearman(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Correlate ranks, ties sharing their mean rank."""
-    return float(np.corrcoef(_ranks(one), _ranks(other))[0, 1])
-
-
-def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: NDArray[np.float64] = (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
-    return ranks
 
 
 def churn_figures(settled: Sequence[Any]) -> dict[str, Any]:

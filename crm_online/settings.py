@@ -28,10 +28,7 @@ ModelSpec = dict[str, Any]
 Positive = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
-CHURN_MODEL: ModelSpec = {
-    "class": "crm_online.models.calibration.Calibrated",
-    "classifier": {"class": "crm_online.models.bayesian.BayesianLogistic"},
-}
+CHURN_MODEL: ModelSpec = {"class": "crm_online.models.pacing.TwoPaces"}
 VALUE_MODEL: ModelSpec = {"class": "crm_online.models.spend.ExpectedSpend"}
 CLUSTER_MODEL: ModelSpec = {
     "pipeline": [

@@ -9,13 +9,13 @@ import numpy as np
 
 from crm_online.errors import ConfigurationError
 from crm_online.evaluation.batch_models import CLASSIFIERS, Train
-from crm_online.evaluation.gathering import Flags, Predictions
+from crm_online.evaluation.gathering import Flags, Numbers, Predictions
 from crm_online.evaluation.metrics import churn_figures
 from crm_online.evaluation.relearning import relearn_churn
 from crm_online.evaluation.sweeps import Ask, Clock, Rated, Sweep, mean_so_far, refitted
 from crm_online.settings import Settings
 
-__all__ = ["ChurnEvaluation", "evaluate_churn"]
+__all__ = ["ChurnEvaluation", "evaluate_churn", "retrained"]
 
 SEASONED: Final = 1000  # outcomes known before a prediction was made
 
@@ -123,18 +123,47 @@ def _others(
     rated = {"base_rate": Rated(base_rate, clock() - began)}
     for name, train in CLASSIFIERS.items():
 
-        def fit(sweep: Sweep, train: Train = train) -> Ask | None:
-            labels = predictions.churned[sweep.known]
-            if min(labels.sum(), (~labels).sum()) < settings.min_outcomes:
-                return None  # as the scorer: the base rate until then
-            chances_of = train(predictions.features[sweep.known], labels)
-            return lambda rows: chances_of(predictions.features[rows])
-
         def told(done: float, name: str = name) -> None:
             tell(name, done)
 
-        rated[name] = refitted(predictions, sweep_seconds, fit, base_rate, clock, told)
+        least = settings.min_outcomes
+        rated[name] = retrained(predictions, train, base_rate, least, sweep_seconds, clock, told)
     return rated
+
+
+def retrained(
+    predictions: Predictions,
+    train: Train,
+    stand_in: Numbers,
+    least: int,
+    sweep_seconds: float,
+    clock: Clock,
+    tell: Callable[[float], None],
+) -> Rated:
+    """Rate a batch model that is trained anew at every sweep, on all labels known by then.
+
+    Parameters
+    ----------
+    predictions
+        All that settled.
+    train
+        From `batch_models`.
+    stand_in : array of float64, shape (n,)
+        What is said before there are enough labels.
+    least
+        Labels of each class that are enough.
+    sweep_seconds, clock, tell
+        As of `refitted`.
+    """
+
+    def fit(sweep: Sweep) -> Ask | None:
+        labels = predictions.churned[sweep.known]
+        if min(labels.sum(), (~labels).sum()) < least:
+            return None  # as the scorer: the base rate until then
+        chances_of = train(predictions.features[sweep.known], labels)
+        return lambda rows: chances_of(predictions.features[rows])
+
+    return refitted(predictions, sweep_seconds, fit, stand_in, clock, tell)
 
 
 def _require_both_classes(churned: Flags) -> None:

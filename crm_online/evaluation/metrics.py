@@ -7,17 +7,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from crm_online.monitoring.quality import auc, log_loss
+from crm_online.monitoring.figures import auc, calibration_error, log_loss, spearman
 
 __all__ = [
     "Figures",
     "brier",
     "calibration_curve",
     "churn_figures",
-    "expected_calibration_error",
     "lift",
     "pr_auc",
-    "spearman",
     "top_share",
     "value_figures",
 ]
@@ -44,7 +42,7 @@ def churn_figures(labels: ArrayLike, chances: ArrayLike) -> Figures:
         "pr_auc": pr_auc(labels, chances),
         "log_loss": log_loss(labels, chances),
         "brier": brier(labels, chances),
-        "ece": expected_calibration_error(labels, chances),
+        "ece": calibration_error(labels, chances),
         "lift_10": lift(labels, chances),
     }
 
@@ -97,27 +95,6 @@ def brier(labels: ArrayLike, chances: ArrayLike) -> float | None:
     return float(((np.asarray(chances, float) - truth) ** 2).mean())
 
 
-def expected_calibration_error(labels: ArrayLike, chances: ArrayLike) -> float | None:
-    """Mean gap between chance and share, over ten bins of equal width, weighed by their rows.
-
-    References
-    ----------
-    Naeini, Cooper & Hauskrecht (2015), Obtaining well calibrated probabilities using Bayesian
-    binning, AAAI.
-
-    Examples
-    --------
-    >>> expected_calibration_error([True, False, False, False], [0.5, 0.5, 0.0, 0.0])
-    0.0
-    """
-    truth, said = np.asarray(labels, float), np.asarray(chances, float)
-    if not truth.size:
-        return None
-    bins = np.minimum((said * BINS).astype(int), BINS - 1)
-    gaps = np.bincount(bins, said - truth, BINS)
-    return float(np.abs(gaps).sum() / truth.size)
-
-
 def calibration_curve(
     labels: ArrayLike, chances: ArrayLike, bins: int = BINS
 ) -> tuple[Numbers, Numbers]:
@@ -164,16 +141,6 @@ def top_share(amounts: ArrayLike, scores: ArrayLike, top: float = TOP) -> float 
     spent = np.asarray(amounts, float)
     total = float(spent.sum())
     return _top_sum(spent, scores, top) / total if total else None
-
-
-def spearman(one: ArrayLike, other: ArrayLike) -> float | None:
-    """Correlate ranks; ``None`` where one side is constant."""
-    from scipy.stats import spearmanr  # noqa: PLC0415 - slow to import
-
-    first, second = np.asarray(one, float), np.asarray(other, float)
-    if not first.size or np.ptp(first) == 0.0 or np.ptp(second) == 0.0:
-        return None
-    return float(spearmanr(first, second).statistic)
 
 
 def _size(rows: int, top: float) -> int:

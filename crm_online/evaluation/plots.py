@@ -17,7 +17,7 @@ from crm_online.evaluation.segments import SegmentEvaluation
 from crm_online.evaluation.sweeps import Rated
 from crm_online.evaluation.value import ValueEvaluation
 from crm_online.models.segments import SEGMENTS
-from crm_online.monitoring.quality import auc, log_loss
+from crm_online.monitoring.figures import auc, log_loss
 
 __all__ = ["draw_churn", "draw_segments", "draw_value"]
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from river import base
 
-from crm_online.models.next_item.compiling import compiled
+from crm_online.models.compiling import compiled
 
 __all__ = ["BayesianLinear", "BayesianLogistic", "FrozenBayesian"]
 

@@ -95,19 +95,26 @@ class Calibrated(base.Wrapper[Any], base.Classifier):
 
     def learn_one(self, x: dict[Any, Any], y: Any, **kwargs: Any) -> None:
         """Learn one label: first the calibration, then the classifier."""
+        self.learn_said(x, y, self.said_one(x), **kwargs)
+
+    def said_one(self, x: dict[Any, Any], **kwargs: Any) -> float | None:
+        """Return the classifier's own log-odds of ``True``; None while it has no answer."""
+        chance = self._chance_of(x, **kwargs)
+        return None if chance is None else log_odds_of(chance)
+
+    def learn_said(self, x: dict[Any, Any], y: Any, said: float | None, **kwargs: Any) -> None:
+        """Learn one label, where `said_one` was asked just before; it costs as much as learning."""
         self._seen += 1
-        if self._seen > self.grace:
-            chance = self._chance_of(x)
-            if chance is not None:
-                self._calibrate(log_odds_of(chance), float(bool(y)))
+        if self._seen > self.grace and said is not None:
+            self._calibrate(said, float(bool(y)))
         self.classifier.learn_one(x, y, **kwargs)
 
     def predict_proba_one(self, x: dict[Any, Any], **kwargs: Any) -> dict[Any, float]:
         """Return the chances of ``True`` and ``False``; nothing while the classifier has none."""
-        chance = self._chance_of(x, **kwargs)
-        if chance is None:
+        said = self.said_one(x, **kwargs)
+        if said is None:
             return {}
-        moved = self._moved(log_odds_of(chance))
+        moved = self._moved(said)
         return {False: 1.0 - moved, True: moved}
 
     def _chance_of(self, x: dict[Any, Any], **kwargs: Any) -> float | None:

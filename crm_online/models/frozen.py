@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from river import base, compose, linear_model, optim, preprocessing
 
 from crm_online.models.bayesian import BayesianLinear, BayesianLogistic
+from crm_online.models.pacing import TwoPaces
 
 __all__ = [
     "FrozenAdditive",
@@ -128,7 +129,7 @@ def freeze_linear(model: base.Estimator, features: Sequence[str]) -> FrozenAddit
     features
         Names of the columns, in their order.
     """
-    if isinstance(model, BayesianLogistic | BayesianLinear):
+    if isinstance(model, BayesianLogistic | BayesianLinear | TwoPaces):
         return model.freeze(features)
     steps = steps_of(model)
     last = steps[-1]

@@ -6,60 +6,14 @@ from math import log
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from crm_online.scores import NextItemOutcome, Settled
 
-__all__ = ["Quality", "auc", "log_loss"]
+__all__ = ["Quality"]
 
 BINS: Final = 1000
-_FLOOR: Final = 1e-15
-
-
-def auc(labels: ArrayLike, scores: ArrayLike) -> float | None:
-    """Area under the ROC curve, ties counted half; ``None`` where one class is missing.
-
-    Parameters
-    ----------
-    labels : array of bool, shape (n,)
-        True is churned.
-    scores : array of float, shape (n,)
-        Higher speaks for churn.
-
-    References
-    ----------
-    Hanley & McNeil (1982): the area equals the Mann-Whitney statistic.
-
-    Examples
-    --------
-    >>> auc([False, True, True, False], [0.1, 0.8, 0.4, 0.4])
-    0.875
-    """
-    truth = np.asarray(labels, bool)
-    _, inverse, counts = np.unique(
-        np.asarray(scores, float), return_inverse=True, return_counts=True
-    )
-    ranks = np.cumsum(counts) - (counts - 1) / 2.0
-    positives, negatives = int(truth.sum()), int((~truth).sum())
-    if not positives or not negatives:
-        return None
-    above = float(ranks[inverse][truth].sum()) - positives * (positives + 1) / 2.0
-    return above / (positives * negatives)
-
-
-def log_loss(labels: ArrayLike, probabilities: ArrayLike) -> float | None:
-    """Mean negative log-likelihood, in nats; ``None`` without a row.
-
-    Examples
-    --------
-    >>> round(log_loss([True, False], [0.5, 0.5]), 4)
-    0.6931
-    """
-    truth = np.asarray(labels, bool)
-    if not truth.size:
-        return None
-    chance = np.clip(np.asarray(probabilities, float), _FLOOR, 1.0 - _FLOOR)
-    return float(-np.log(np.where(truth, chance, 1.0 - chance)).mean())
+_FLOOR: Final = 1e-15  # of a probability in a logarithm
 
 
 class Quality:

@@ -6,23 +6,20 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from crm_online.monitoring.estimated import expected_auc
-from crm_online.monitoring.quality import auc, log_loss
+from crm_online.monitoring.figures import auc, calibration_error, log_loss, spearman
 
 __all__ = [
     "WINDOWS",
     "Recent",
-    "calibration_error",
     "churn_figures",
     "list_figures",
-    "rank_figure",
     "value_figures",
 ]
 
 WINDOWS: Final = (1_000, 10_000)
-BINS: Final = 10
 
 Rows = NDArray[np.float64]
 
@@ -71,40 +68,6 @@ class Recent:
         return self._rows[places].astype(np.float64)
 
 
-def calibration_error(labels: ArrayLike, chances: ArrayLike) -> float | None:
-    """Mean gap between chance and share, over ten bins of equal width, weighed by their rows.
-
-    References
-    ----------
-    Naeini, Cooper & Hauskrecht (2015), Obtaining well calibrated probabilities using Bayesian
-    binning, AAAI.
-
-    Examples
-    --------
-    >>> calibration_error([True, False, False, False], [0.5, 0.5, 0.0, 0.0])
-    0.0
-    """
-    truth, said = np.asarray(labels, float), np.asarray(chances, float)
-    if not truth.size:
-        return None
-    bins = np.minimum((said * BINS).astype(int), BINS - 1)
-    return float(np.abs(np.bincount(bins, said - truth, BINS)).sum() / truth.size)
-
-
-def rank_figure(one: ArrayLike, other: ArrayLike) -> float | None:
-    """Correlate ranks (Spearman's rho); ``None`` where one side is constant.
-
-    Examples
-    --------
-    >>> round(rank_figure([1.0, 2.0, 3.0], [10.0, 20.0, 90.0]), 6)
-    1.0
-    """
-    first, second = _ranks(one), _ranks(other)
-    if not first.size or np.ptp(first) == 0.0 or np.ptp(second) == 0.0:
-        return None
-    return float(np.corrcoef(first, second)[0, 1])
-
-
 def churn_figures(rows: Rows) -> dict[str, float | None]:
     """Figures of churn.
 
@@ -135,7 +98,7 @@ def value_figures(rows: Rows) -> dict[str, float | None]:
     total = float(spent.sum())
     return {
         "mae": float(np.abs(expected - spent).mean()) if len(rows) else None,
-        "spearman": rank_figure(expected, spent),
+        "spearman": spearman(expected, spent),
         "sum_ratio": float(expected.sum()) / total if total else None,
     }
 
@@ -151,11 +114,3 @@ def list_figures(rows: Rows) -> dict[str, float | None]:
     if not len(rows):
         return {"hit_rate": None, "mrr": None}
     return {"hit_rate": float((rows > 0.0).mean()), "mrr": float(rows.mean())}
-
-
-def _ranks(values: ArrayLike) -> Rows:
-    _, inverse, counts = np.unique(
-        np.asarray(values, float), return_inverse=True, return_counts=True
-    )
-    ranks: Rows = (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
-    return ranks

@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 
 from crm_online.log import Record
-from crm_online.monitoring.quality import auc, log_loss
+from crm_online.monitoring.figures import auc, log_loss
 from crm_online.simulation.population import Population
 
 __all__ = ["Board"]

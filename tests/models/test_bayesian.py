@@ -16,7 +16,7 @@ from sklearn.linear_model import (  # type: ignore[import-untyped, unused-ignore
 )
 
 from crm_online.models.bayesian import BayesianLinear, BayesianLogistic
-from crm_online.monitoring.quality import log_loss
+from crm_online.monitoring.figures import log_loss
 from tests.models.shops import FEATURES, examples, rows_of, shop, taught_examples
 
 

@@ -29,6 +29,7 @@ from crm_online.models.calibration import Calibrated
 from crm_online.models.churn import ChurnModel
 from crm_online.models.classifiers import freeze_classifier
 from crm_online.models.frozen import FrozenLinear, FrozenSteps
+from crm_online.models.pacing import TwoPaces
 from crm_online.models.registry import build
 from crm_online.settings import CHURN_MODEL
 from tests.models.shops import FEATURES, examples, rounding, rows_of, shop, taught_examples
@@ -46,9 +47,10 @@ RIVER = {
 }
 BAYESIAN: list[Any] = [
     BayesianLogistic,
+    TwoPaces,
     lambda: build(CHURN_MODEL),
     lambda: Calibrated(BayesianLogistic(spread=4.0), grace=0),
-    lambda: build({**CHURN_MODEL, "classifier": RIVER, "grace": 20}),
+    lambda: Calibrated(build(RIVER), grace=20),
 ]
 OTHERS: dict[str, Any] = {
     "calibrated bayes": lambda: Calibrated(build({"class": "river.naive_bayes.GaussianNB"})),

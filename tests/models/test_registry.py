@@ -15,7 +15,7 @@ STEP = {"class": "river.preprocessing.StandardScaler"}
 
 def test_default_models_are_built_with_their_parameters() -> None:
     churn = build(CHURN_MODEL, "churn_model", kind=base.Classifier)
-    assert str(churn) == "Calibrated(BayesianLogistic)"
+    assert str(churn) == "TwoPaces"
     assert isinstance(build(VALUE_MODEL, kind=base.Regressor), ExpectedSpend)
     assert build(CLUSTER_MODEL, kind=base.Clusterer)["KMeans"].seed == 7
 

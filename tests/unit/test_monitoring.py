@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from crm_online.models.unpickling import load
 from crm_online.monitoring.drift import ALARM, MeanDrift, affected, stability_index
 from crm_online.monitoring.estimated import OpenScores, expected_auc
+from crm_online.monitoring.figures import auc, calibration_error, spearman
 from crm_online.monitoring.monitor import Monitor
-from crm_online.monitoring.quality import auc
 from crm_online.monitoring.samples import SAMPLED, Cycle
-from crm_online.monitoring.windows import Recent, calibration_error, churn_figures, rank_figure
+from crm_online.monitoring.windows import Recent, churn_figures
 from crm_online.scores import Opened, Outcome, Settled
 from tests.models.pickles import spelled_out
 from tests.outcomes import START, history
@@ -88,7 +88,7 @@ def test_a_cycle_keeps_the_lowest_hashes_in_any_order(order: list[int]) -> None:
 
 def test_figures_of_nothing_are_none() -> None:
     assert set(churn_figures(np.empty((0, 2))).values()) == {None}
-    assert rank_figure([1.0, 1.0], [1.0, 2.0]) is None
+    assert spearman([1.0, 1.0], [1.0, 2.0]) is None
     assert calibration_error([], []) is None
 
 

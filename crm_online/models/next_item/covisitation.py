@@ -5,7 +5,7 @@ They outlive the sessions that taught them, and so speak for items whose session
 
 from __future__ import annotations
 
-from crm_online.models.next_item.compiling import compiled
+from crm_online.models.compiling import compiled
 from crm_online.models.next_item.layout import COVISITED, Index, Int32
 
 __all__ = ["count_covisits"]

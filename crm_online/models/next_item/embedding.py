@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from crm_online.models.next_item.compiling import compiled
+from crm_online.models.compiling import compiled
 from crm_online.models.next_item.layout import SPARE, Float32, Int32
 from crm_online.models.next_item.sessions import hash_session
 from crm_online.models.next_item.weights import (

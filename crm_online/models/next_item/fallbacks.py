@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from crm_online.models.next_item.compiling import compiled
+from crm_online.models.compiling import compiled
 from crm_online.models.next_item.inserting import insert, seal
 from crm_online.models.next_item.layout import (
     COVISITED,

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from crm_online.models.next_item.compiling import compiled, vectorised
+from crm_online.models.compiling import compiled, vectorised
 from crm_online.models.next_item.embedding import session_vector
 from crm_online.models.next_item.layout import (
     CLICKS,

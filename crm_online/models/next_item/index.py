@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from crm_online.models.next_item.compiling import compiled
+from crm_online.models.compiling import compiled
 from crm_online.models.next_item.covisitation import count_covisits
 from crm_online.models.next_item.layout import (
     CLICKS,

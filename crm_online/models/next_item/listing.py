@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from crm_online.models.next_item.compiling import compiled
+from crm_online.models.compiling import compiled
 from crm_online.models.next_item.fallbacks import list_covisited, list_trending
 from crm_online.models.next_item.inserting import insert, seal
 from crm_online.models.next_item.layout import (

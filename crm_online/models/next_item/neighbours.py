@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from crm_online.models.next_item.compiling import compiled
+from crm_online.models.compiling import compiled
 from crm_online.models.next_item.layout import (
     BEFORE,
     DISTANCE,

@@ -105,20 +105,32 @@ def name_lists(
     reasons: dict[bytes, tuple[str, ...]] = {}
     named = []
     for row, (items, scores, sources, codes) in enumerate(rows):
-        found = []
-        for item, score, source, code in zip(items, scores, sources, codes, strict=True):
-            if not source:
-                break
-            name = names[item] if item > 0 else stranger(row, item)
-            because = reasons.get(code)
-            if because is None:
-                because, lasting = _name_reasons(code, row, names, stranger)
-                if lasting:
-                    reasons[code] = because
-            if name:  # a stranger may have been forgotten meanwhile
-                found.append(Candidate(name, score, SOURCES[source], because))
-        named.append(found)
+        end = sources.index(0) if 0 in sources else len(sources)
+        called = [names[item] if item > 0 else stranger(row, item) for item in items[:end]]
+        becauses = _reasons_of(codes[:end], row, names, stranger, reasons)
+        known = list(map(Candidate, called, scores, map(SOURCES.__getitem__, sources), becauses))
+        # A stranger may have been forgotten meanwhile.
+        named.append(known if all(called) else [each for each in known if each.item])
     return named
+
+
+def _reasons_of(
+    codes: Sequence[bytes],
+    row: int,
+    names: Sequence[str],
+    stranger: Callable[[int, int], str],
+    known: dict[bytes, tuple[str, ...]],
+) -> list[tuple[str, ...]]:
+    """Name the reasons of a list; what reads the same in other rows becomes known."""
+    found = []
+    for code in codes:
+        because = known.get(code)
+        if because is None:
+            because, lasting = _name_reasons(code, row, names, stranger)
+            if lasting:
+                known[code] = because
+        found.append(because)
+    return found
 
 
 def _name_reasons(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crm_online.models.next_item.compiling import compiled
+from crm_online.models.compiling import compiled
 from crm_online.models.next_item.layout import (
     ARENA_USED,
     CAPACITY,

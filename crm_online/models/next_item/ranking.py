@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crm_online.models.next_item.compiling import compiled
+from crm_online.models.compiling import compiled
 from crm_online.models.next_item.features import describe_shortlist
 from crm_online.models.next_item.layout import LONGEST_LIST, Float32, Index, Int32, Scratch
 from crm_online.models.next_item.neighbours import gather_evidence

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from crm_online.models.next_item.compiling import vectorised
+from crm_online.models.compiling import vectorised
 from crm_online.models.next_item.layout import Float32
 from crm_online.models.next_item.weights import (
     BIAS,
@@ -30,6 +30,9 @@ LEAK = np.float32(0.1)
 RATE = np.float32(0.05)
 # Far above usual: with 1e-6 features that are the same for all candidates drift without bound.
 LEAST = np.float32(1e-2)
+# Squares of some 100,000 steps count, so that steps never become too small to follow a change, and
+# the large ones of a young index are forgotten: .0005 of HR@20 on diginetica.
+KEPT = np.float32(1.0 - 1e-5)
 
 
 @vectorised
@@ -133,7 +136,7 @@ def learn_choice(
     chances: Float32,
     gradient: Float32,
 ) -> None:
-    """Take one Adagrad step on -log(chance of what was chosen).
+    """Take one step of a fading Adagrad on -log(chance of what was chosen).
 
     Parameters
     ----------
@@ -151,6 +154,6 @@ def learn_choice(
     weights, squares = reranker.weights, reranker.squares
     _sum_gradient(size, chosen, weights, features, hidden, chances, gradient)
     for place in range(WEIGHTS):
-        squares[place] += gradient[place] * gradient[place]
+        squares[place] = KEPT * squares[place] + gradient[place] * gradient[place]
         weights[place] -= RATE * gradient[place] / np.sqrt(squares[place] + LEAST)
     reranker.clock[0] += 1

@@ -6,7 +6,7 @@ back to what they looked at. Spare rows at the end of every array, always zero, 
 
 from __future__ import annotations
 
-from crm_online.models.next_item.compiling import compiled
+from crm_online.models.compiling import compiled
 from crm_online.models.next_item.layout import GONE, Int32
 
 __all__ = ["call_back", "lent_number", "take_session"]

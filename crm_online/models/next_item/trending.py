@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from crm_online.models.next_item.compiling import compiled
+from crm_online.models.compiling import compiled
 from crm_online.models.next_item.layout import (
     CLICKS,
     LEADERS,

@@ -56,7 +56,7 @@ class Reranker(NamedTuple):
     weights
         float32 (922,): matrix (32, 26), biases (32), output weights (32), direct weights (26).
     squares
-        float32 (922,): squares of the gradients, summed up (Adagrad).
+        float32 (922,): squares of the gradients, summed up and slowly fading (Adagrad).
     clock
         int64 (1,): steps taken.
     """
