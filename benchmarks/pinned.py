@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -12,13 +13,23 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 from crm_online import Settings
 from streams.embedded import RealKafka, kafka_available
 from streams.verify.workers import variables
 
-__all__ = ["BROKER_CORE", "ROOT", "Program", "broker", "cpu_seconds", "program", "worker"]
+__all__ = [
+    "BROKER_CORE",
+    "ROOT",
+    "Program",
+    "answer",
+    "broker",
+    "cores",
+    "cpu_seconds",
+    "program",
+    "worker",
+]
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 BROKER_CORE: Final = 0
@@ -100,3 +111,15 @@ def cpu_seconds(process: int) -> float:
     """Return user and system time of a process, all threads; Linux only."""
     fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def answer(module: str, *arguments: str) -> Any:
+    """Run a module of ours on a core for what is measured, and return the JSON that it prints."""
+    pin = ["taskset", "-c", str(cores()[0])] if cores() else []
+    done = subprocess.run(  # noqa: S603 - our own modules
+        [*pin, sys.executable, "-m", module, *arguments],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return json.loads(done.stdout)

@@ -23,7 +23,7 @@ broker = KafkaBroker(
     apply_types=False,
     acks="all",
     enable_idempotence=True,
-    max_batch_size=256 * 1024,
+    max_batch_size=960 * 1024,  # a batch that is fuller is refused as a whole
     log_level=logging.DEBUG,
     logger=None,
 )

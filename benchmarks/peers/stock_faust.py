@@ -21,7 +21,6 @@ app = faust.App(
     OUTPUT,
     broker="kafka://" + os.environ["BENCH_KAFKA"],
     store="memory://",
-    loop="uvloop",
     datadir=os.environ["BENCH_FOLDER"],
     topic_partitions=int(os.environ["BENCH_PARTITIONS"]),
     topic_disable_leader=True,
@@ -33,8 +32,8 @@ app = faust.App(
     web_enabled=False,
     worker_redirect_stdouts=False,
 )
-events = app.topic(os.environ["BENCH_SOURCE"], key_type=bytes, value_type=bytes)
-scores = app.topic(OUTPUT, key_type=bytes, value_type=bytes)
+events = app.topic(os.environ["BENCH_SOURCE"], key_type=bytes, value_serializer="raw")
+scores = app.topic(OUTPUT, key_type=bytes, value_serializer="raw")
 states = app.Table("states", partitions=int(os.environ["BENCH_PARTITIONS"]))
 job = Job()
 
@@ -46,7 +45,3 @@ async def score(stream: faust.Stream) -> None:
         customer = read["customer"]
         states[customer], found = job.score(states.get(customer), read)
         await scores.send(key=event.key, value=orjson.dumps(found))
-
-
-if __name__ == "__main__":
-    faust.Worker(app, loglevel="INFO").execute_from_commandline()

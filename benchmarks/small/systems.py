@@ -106,9 +106,11 @@ def command(system: System) -> list[str]:
     """Return the command line that does the small job on that system."""
     if not system.script:
         return [sys.executable, "-m", "benchmarks.small.app"]
-    script = str(ROOT / "benchmarks" / "peers" / system.script)
-    more = ["worker"] if system.script == "stock_faust.py" else []
-    return [_python(_home(system)), script, *more]
+    python = _python(_home(system))
+    if system.script == "stock_faust.py":
+        agent = ["-A", f"benchmarks.peers.{Path(system.script).stem}"]
+        return [python, "-m", "faust", *agent, "--loop", "uvloop", "worker", "-l", "info"]
+    return [python, str(ROOT / "benchmarks" / "peers" / system.script)]
 
 
 def _home(system: System) -> Path:

@@ -1,0 +1,76 @@
+"""What is measured beside throughput: starting, learning, listing items."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Final
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from benchmarks.pinned import answer, worker
+from benchmarks.results import Step, load, save, say
+from crm_online import Settings
+from streams.embedded.server import HOST, free_ports
+from streams.topics import create_missing
+
+__all__ = ["steps"]
+
+DATASET: Final = "diginetica"
+READY_SECONDS: Final = 120.0
+
+
+def steps(kafka: str, data: Path, repeats: int) -> Iterator[Step]:
+    """List the work."""
+    yield Step("worker start, --help", 10.0 * repeats, partial(_starting, kafka, repeats))
+    yield Step("learner", 40.0, partial(_add, "benchmarks.learn", "--json"))
+    if (data / DATASET).is_dir():
+        yield Step("next item", 60.0, partial(_add, "benchmarks.clicks", str(data)))
+    else:
+        say(f"next item is left out: there is no {data / DATASET}")
+
+
+def _add(module: str, *arguments: str) -> None:
+    save("others", (load("others") or {}) | answer(module, *arguments))
+
+
+def _starting(kafka: str, repeats: int) -> None:
+    settings = Settings(kafka=kafka, app="start")
+    create_missing(settings)
+    found = {
+        "start_seconds": statistics.median(_start(settings) for _ in range(repeats)),
+        "help_seconds": statistics.median(_help() for _ in range(repeats)),
+    }
+    save("others", (load("others") or {}) | found)
+
+
+def _start(settings: Settings) -> float:
+    """Seconds until a worker without any state is ready for events."""
+    (port,) = free_ports(1)
+    began = time.monotonic()
+    with worker(settings.model_copy(update={"web_port": port}), "score") as running:
+        while not _ready(port):
+            if running.poll() is not None or time.monotonic() - began > READY_SECONDS:
+                raise RuntimeError("the worker does not get ready")
+            time.sleep(0.02)
+        return time.monotonic() - began
+
+
+def _ready(port: int) -> bool:
+    try:
+        with urlopen(f"http://{HOST}:{port}/health/ready", timeout=1.0) as said:  # noqa: S310 - ours
+            return bool(json.load(said)["ready"])
+    except (URLError, OSError):
+        return False
+
+
+def _help() -> float:
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-m", "streams", "--help"], check=True, capture_output=True)  # noqa: S603
+    return time.monotonic() - began
