@@ -67,8 +67,9 @@ class Reader:
     async def arrivals(self, appended: Appended, cached: Mapping[str, float]) -> Arrivals:
         """Wait for what is under way, and compare."""
         deadline = time.monotonic() + DRAIN_SECONDS
-        while time.monotonic() < deadline and not (
-            self.arrived.keys() >= appended.events.keys() and cached.keys() >= appended.probes.keys()
+        while time.monotonic() < deadline and not (  # noqa: ASYNC110 - two readers fill what is waited for
+            self.arrived.keys() >= appended.events.keys()
+            and cached.keys() >= appended.probes.keys()
         ):
             await asyncio.sleep(0.1)
         kafka = _between(appended.events, self.arrived)
@@ -158,9 +159,7 @@ async def append_evenly(
             sent += [(futures[-1], [_id_of(message.value or b"") for message in messages])]
         done = due
         await asyncio.sleep(TICK_SECONDS)
-    times = {
-        name: (await future).timestamp / 1000.0 for future, names in sent for name in names
-    }
+    times = {name: (await future).timestamp / 1000.0 for future, names in sent for name in names}
     await producer.stop()
     return Appended(times, {probe: times[name] for probe, name in probes.items()})
 

@@ -3,6 +3,7 @@
     python benchmarks/bench.py                     # all of it, under half an hour
     python benchmarks/bench.py --only small        # every system on the small job
     python benchmarks/bench.py --only whole --repeats 5
+    python benchmarks/bench.py --only parts        # without Kafka
     python benchmarks/bench.py --quick             # a minute or two, to see that it runs
     python benchmarks/bench.py --table             # what stands under benchmarks/results/
 
@@ -19,19 +20,21 @@ import os
 import platform
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import growth, latency, others
 from benchmarks.pinned import broker, cores
 from benchmarks.reaching import figures, table
-from benchmarks.results import FOLDER, Step, load, run_all, save
+from benchmarks.results import QUICK, Step, load, run_all, save, write_to
 from benchmarks.throughput import Throughput
 
 __all__ = ["main"]
 
-SECTIONS: Final = ("small", "whole", "latency", "growth", "others")
-QUICK: Final[dict[str, Any]] = {
+FILES: Final = ("machine", "bench", "left_out", "parts", "others", "latency", "growth")
+SECTIONS: Final = ("small", "whole", "parts", "latency", "growth", "others")
+TINY: Final[dict[str, Any]] = {
     "events": 20_000,
     "customers": 2_000,
     "whole_events": 4_000,
@@ -57,6 +60,8 @@ def steps(kafka: str, options: argparse.Namespace) -> Iterator[Step]:
         yield from throughput.small()
     if "whole" in wanted:
         yield from throughput.whole()
+    if "parts" in wanted:
+        yield from throughput.parts()
     if "others" in wanted:
         yield from others.steps(kafka, options.data, options.repeats)
     if "latency" in wanted:
@@ -98,9 +103,11 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--json", action="store_true", help="print results as JSON")
     options = parser.parse_args(arguments)
     if options.quick:
-        vars(options).update(QUICK)
+        vars(options).update(TINY)
+        write_to(QUICK)
     if not options.table:
-        with broker() as kafka:
+        alone = options.only == ["parts"]  # the one that takes no broker
+        with nullcontext("") if alone else broker() as kafka:
             save("machine", machine())
             run_all(list(steps(kafka, options)))
     show(as_json=options.json)
@@ -109,8 +116,7 @@ def main(arguments: Sequence[str]) -> None:
 def show(*, as_json: bool) -> None:
     """Print all results that there are."""
     if as_json:
-        names = sorted(path.stem for path in FOLDER.glob("*.json"))
-        found = {name: load(name) for name in names}
+        found = {name: load(name) for name in FILES}
         found["figures"] = [figure._asdict() | {"met": figure.met} for figure in figures()]
         print(json.dumps(found, indent=2, ensure_ascii=False))
         return

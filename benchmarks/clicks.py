@@ -1,6 +1,6 @@
 """What a click costs the next-item model: CPU time on diginetica, 43,097 items, as JSON.
 
-    python -m benchmarks.clicks DATA_FOLDER
+python -m benchmarks.clicks DATA_FOLDER
 """
 
 from __future__ import annotations

@@ -19,11 +19,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks import whole_job
 from benchmarks.pinned import answer, broker, cores
-from benchmarks.results import Step, load, run_all, save
+from benchmarks.results import QUICK, Step, load, run_all, save, write_to
 from benchmarks.worlds import World, lived
 
 __all__ = ["Sizes", "main", "sizes", "steps"]
@@ -140,15 +140,17 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--quick", action="store_true", help="tiny sizes; no figure means anything")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
+    if options.quick:
+        write_to(QUICK)
     wanted = sizes(quick=options.quick)
-    given = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in vars(options).items()
-        if name in Sizes._fields and value is not None
-    }
+    wanted = wanted._replace(
+        customers=tuple(options.customers or wanted.customers),
+        items=tuple(options.items or wanted.items),
+        workers=tuple(options.workers or wanted.workers),
+        events=options.events or wanted.events,
+    )
     with broker() as kafka:
-        rows = list(steps(kafka, wanted._replace(**given), options.repeats))
-        run_all(rows)
+        run_all(list(steps(kafka, wanted, options.repeats)))
     show(as_json=options.json)
 
 

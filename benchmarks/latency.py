@@ -29,7 +29,7 @@ from pydantic import SecretStr
 from benchmarks import whole_job
 from benchmarks.arrivals import Arrivals, append_evenly, cached_at, read_along
 from benchmarks.pinned import broker, program, worker
-from benchmarks.results import Step, load, run_all, save
+from benchmarks.results import QUICK, Step, load, run_all, save, write_to
 from benchmarks.small.systems import OURS
 from benchmarks.worlds import World
 from crm_online import Settings
@@ -148,6 +148,8 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--quick", action="store_true", help="tiny sizes; no figure means anything")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
+    if options.quick:
+        write_to(QUICK)
     wanted = sizes(quick=options.quick)
     wanted = wanted._replace(
         loads=tuple(options.load or wanted.loads), seconds=options.seconds or wanted.seconds

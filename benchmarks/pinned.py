@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -52,6 +53,8 @@ def broker() -> Iterator[str]:
     missing = kafka_available()
     if missing is not None:
         raise SystemExit(missing)
+    # A topic that was just made has no leader for a moment; aiokafka says so at each attempt.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     pinned = cores()
     if pinned:
         os.sched_setaffinity(0, {BROKER_CORE})
@@ -85,7 +88,11 @@ def program(
     with TemporaryDirectory() as folder, (Path(folder) / "log").open("wb+") as log:
         path = {"PYTHONPATH": str(ROOT), "BENCH_FOLDER": folder}
         running = subprocess.Popen(  # noqa: S603 - our own programs
-            [*pin, *command], stdout=log, stderr=log, cwd=folder, env=kept | path | dict(environment)
+            [*pin, *command],
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            env=kept | path | dict(environment),
         )
         try:
             yield running

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.results import FOLDER, load
+from benchmarks.results import load
 from benchmarks.small.systems import OURS
 
 __all__ = ["Figure", "figures", "table"]
@@ -39,7 +39,7 @@ class Figure(NamedTuple):
         return self.reached >= number if sign == "≥" else self.reached <= number
 
 
-def figures(folder: Path = FOLDER) -> Iterator[Figure]:
+def figures(folder: Path | None = None) -> Iterator[Figure]:
     """Compare what the files of results say with what is wanted."""
     yield from _throughput(load("bench", folder) or [])
     yield from _latency(load("latency", folder) or [])
@@ -65,7 +65,11 @@ def _throughput(rows: list[dict[str, Any]]) -> Iterator[Figure]:
         "≥1",
         _ratio(whole.get("events_per_second"), speed.get(("small", "Quix Streams"))),
     )
-    for peer, wanted in (("Faust, stock agent", "≥10"), ("Quix Streams", "≥2"), ("Bytewax", "≥1.5")):
+    for peer, wanted in (
+        ("Faust, stock agent", "≥10"),
+        ("Quix Streams", "≥2"),
+        ("Bytewax", "≥1.5"),
+    ):
         yield Figure(f"small job ÷ {peer}", wanted, _ratio(ours, speed.get(("small", peer))))
     runs = whole.get("runs")
     cost = statistics.median(run["cpu_microseconds"] for run in runs) if runs else None
@@ -103,7 +107,7 @@ def _ratio(above: float | None, below: float | None) -> float | None:
     return above / below if above is not None and below else None
 
 
-def table(folder: Path = FOLDER) -> Iterator[str]:
+def table(folder: Path | None = None) -> Iterator[str]:
     """Write the table in Markdown, which reads well in a terminal, too."""
     lines = [("what", "to reach", "reached", "")]
     for figure in figures(folder):

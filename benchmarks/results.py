@@ -11,9 +11,12 @@ from typing import Any, Final, NamedTuple
 
 from benchmarks.pinned import ROOT
 
-__all__ = ["FOLDER", "Step", "load", "run_all", "save", "say"]
+__all__ = ["FOLDER", "QUICK", "Step", "load", "run_all", "save", "say", "write_to"]
 
 FOLDER: Final = ROOT / "benchmarks" / "results"
+QUICK: Final = FOLDER / "quick"  # what tiny sizes gave stands apart, and is not kept
+
+_written: list[Path] = [FOLDER]
 
 
 class Step(NamedTuple):
@@ -53,14 +56,20 @@ def say(line: str) -> None:
     sys.stderr.flush()
 
 
-def save(name: str, found: Any, folder: Path = FOLDER) -> None:
+def write_to(folder: Path) -> None:
+    """Write and read results there from now on."""
+    _written[:] = [folder]
+
+
+def save(name: str, found: Any, folder: Path | None = None) -> None:
     """Write one file of results."""
+    folder = folder or _written[0]
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(found, indent=2, ensure_ascii=False)
     (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 
-def load(name: str, folder: Path = FOLDER) -> Any:
+def load(name: str, folder: Path | None = None) -> Any:
     """Read one file of results; ``None`` where it is not there."""
-    path = folder / f"{name}.json"
+    path = (folder or _written[0]) / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None

@@ -24,7 +24,7 @@ from streams.topics import create_missing
 __all__ = ["Throughput", "history"]
 
 WARM_DAYS: Final = 45  # the first predictions open after 7 days and settle 30 days later
-INSTALL_SECONDS, START_SECONDS, WARM_EVENTS_PER_SECOND = 40.0, 5.0, 3000.0
+INSTALL_SECONDS, START_SECONDS = 40.0, 5.0
 
 
 def history(customers: int, events: int) -> tuple[list[RawEvent], list[RawEvent]]:
@@ -78,25 +78,30 @@ class Throughput:
         self._runs: SmallRuns | None = None
         self._found: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
         self._left_out: dict[str, str] = {}
-        self._lived: tuple[list[RawEvent], list[RawEvent]] = ([], [])
+        self._lived: tuple[list[RawEvent], list[RawEvent]] | None = None
 
     def small(self, systems: Sequence[System] = SYSTEMS) -> Iterator[Step]:
         """Install the peers, then run all in turn."""
         for system in systems:
             if system.script:
-                yield Step(f"install {system.name}", INSTALL_SECONDS, partial(self._install, system))
+                yield Step(
+                    f"install {system.name}", INSTALL_SECONDS, partial(self._install, system)
+                )
         for repeat in range(self._repeats):
             for system in systems:
                 name = f"small job, {system.name}, {repeat + 1} of {self._repeats}"
                 yield Step(name, START_SECONDS + self._small[2], partial(self._run, system))
 
     def whole(self) -> Iterator[Step]:
-        """Warm up, then run as often as asked for; by part in this process, too."""
+        """Warm up, then run as often as asked for."""
         yield Step("whole job, warm up", 60.0, self._warm_up)
         for repeat in range(self._repeats):
             name = f"whole job, {repeat + 1} of {self._repeats}"
             yield Step(name, 2.0 * START_SECONDS + 10.0, partial(self._score, repeat))
-        yield Step("parts of the whole job", 40.0, self._measure_parts)
+
+    def parts(self) -> Iterator[Step]:
+        """Measure the whole job by part, in this process, without Kafka."""
+        yield Step("parts of the whole job", 60.0, self._measure_parts)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return what ``bench.json`` holds: medians, and every run behind them."""
@@ -139,15 +144,19 @@ class Throughput:
         self._found.pop(("small", system.name), None)
         self._save()
 
+    def _live(self) -> tuple[list[RawEvent], list[RawEvent]]:
+        if self._lived is None:
+            events, customers = self._whole
+            self._lived = history(customers, events * self._repeats)
+        return self._lived
+
     def _warm_up(self) -> None:
-        events, customers = self._whole
-        self._lived = history(customers, events * self._repeats)
         create_missing(self._settings)
-        asyncio.run(whole_job.warm_up(self._settings, self._lived[0]))
+        asyncio.run(whole_job.warm_up(self._settings, self._live()[0]))
 
     def _score(self, repeat: int) -> None:
         size = self._whole[0]
-        share = self._lived[1][repeat * size : (repeat + 1) * size]
+        share = self._live()[1][repeat * size : (repeat + 1) * size]
         run = asyncio.run(whole_job.score(self._settings, share))
         self._found["whole", OURS].append(
             asdict(run)
@@ -159,7 +168,7 @@ class Throughput:
         self._save()
 
     def _measure_parts(self) -> None:
-        warm, following = self._lived
+        warm, following = self._live()
         settings = Settings()
         start = parts.warm_up(settings, parts.on_log(warm))
         log = parts.on_log(following[: self._whole[0]], len(warm))

@@ -25,7 +25,7 @@ from streams.watcher import Watcher
 
 __all__ = ["Run", "score", "warm_up"]
 
-STALL_SECONDS: Final = 120.0
+STALL_SECONDS: Final = 300.0
 JOIN_SECONDS: Final = 90.0
 SETTLE_SECONDS: Final = 3.0
 
@@ -81,7 +81,8 @@ class _Progress:
 
 async def warm_up(settings: Settings, events: Sequence[RawEvent]) -> None:
     """Let a worker score and learn a history: customers, models and session index are warm then."""
-    async with Watcher(settings, settings.partitions, settings.partitions) as watcher:
+    count = settings.partitions
+    async with Watcher(settings, count, count, stall_seconds=STALL_SECONDS) as watcher:
         await feed(map(Send, events), settings)
         with worker(settings, "score,learn"):
             await watcher.wait_applied()

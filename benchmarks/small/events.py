@@ -36,9 +36,7 @@ class Events(NamedTuple):
     counts: npt.NDArray[np.int64]
 
 
-def generate(
-    events: int, customers: int, partitions: int, seed: int = 7
-) -> Iterator[Events]:
+def generate(events: int, customers: int, partitions: int, seed: int = 7) -> Iterator[Events]:
     """Generate events, a partition at a time.
 
     Parameters

@@ -67,7 +67,9 @@ class SmallMachine:
                 packed = held.packed.get(key)
                 found = open_[key] = _unpack(packed) if packed else Snapshot(-1, [])
             if record.offset > found.as_of:
-                state, output = self._job.score(found.state or None, orjson.loads(record.value or b""))
+                state, output = self._job.score(
+                    found.state or None, orjson.loads(record.value or b"")
+                )
                 found.as_of, found.state = record.offset, state
                 outputs.append(Message(key, orjson.dumps(output)))
         packed_again = {key: _pack(found) for key, found in open_.items()}

@@ -21,7 +21,7 @@ from streams.connection import admin_options
 __all__ = ["Completed", "Outputs", "completed", "follow", "read"]
 
 POLL_SECONDS: Final = 0.2
-STALL_SECONDS: Final = 60.0
+STALL_SECONDS: Final = 120.0
 AT_ONCE: Final = 10_000
 BEGINNING: Final = 0.1
 Integers = npt.NDArray[np.int64]
@@ -95,7 +95,7 @@ def read(settings: Settings, topic: str, partitions: int) -> Outputs:
         "enable.auto.commit": False,
         "queued.min.messages": 100_000,
     }
-    consumer, found = Consumer(options), []
+    consumer, found = Consumer(options), list[tuple[int, int, int]]()
     consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in ends if ends[p]])
     while len(found) < sum(ends.values()):
         for message in consumer.consume(AT_ONCE, 1.0):

@@ -51,9 +51,7 @@ SYSTEMS: Final = (
         ("faust-streaming==0.15.3", "aiokafka==0.14.0", _RIVER, _ORJSON, _UVLOOP),
         "over-counts",
     ),
-    System(
-        "Quix Streams", "quix.py", ("quixstreams==3.28.1", _RIVER, _ORJSON), "at least once"
-    ),
+    System("Quix Streams", "quix.py", ("quixstreams==3.28.1", _RIVER, _ORJSON), "at least once"),
     System(
         "Bytewax",
         "bytewax_flow.py",
