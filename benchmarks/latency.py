@@ -28,7 +28,7 @@ from pydantic import SecretStr
 
 from benchmarks import whole_job
 from benchmarks.arrivals import Arrivals, append_evenly, cached_at, read_along
-from benchmarks.pinned import broker, program, worker
+from benchmarks.pinned import broker, program, ready_worker
 from benchmarks.results import QUICK, Step, load, run_all, save, write_to
 from benchmarks.small.systems import OURS
 from benchmarks.worlds import World
@@ -40,7 +40,8 @@ __all__ = ["Sizes", "main", "sizes", "steps"]
 
 ECHO: Final = "bare echo"
 QUANTILES: Final = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
-START_SECONDS: Final = 20.0
+START_SECONDS: Final = 8.0
+ECHO_SECONDS: Final = 4.0  # until it has joined its group
 CUSTOMERS, ITEMS = 10_000, 1_000
 PROBES_PER_SECOND: Final = 100
 
@@ -104,9 +105,9 @@ class _Rows:
                 }
                 command = [sys.executable, "-m", "benchmarks.echo"]
                 running.enter_context(program(command, environment))
+                time.sleep(ECHO_SECONDS)
             else:
-                running.enter_context(worker(settings, "score,cache"))
-            time.sleep(START_SECONDS / 2)
+                running.enter_context(ready_worker(settings, "score,cache"))
             found = asyncio.run(self._load(settings, rate, probes=not echoes))
         self._rows.append(
             {"system": system, "load": share, "events_per_second": rate}

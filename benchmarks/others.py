@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
@@ -11,19 +10,15 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final
-from urllib.error import URLError
-from urllib.request import urlopen
 
-from benchmarks.pinned import answer, worker
+from benchmarks.pinned import answer, ready_worker
 from benchmarks.results import Step, load, save, say
 from crm_online import Settings
-from streams.embedded.server import HOST, free_ports
 from streams.topics import create_missing
 
 __all__ = ["steps"]
 
 DATASET: Final = "diginetica"
-READY_SECONDS: Final = 120.0
 
 
 def steps(kafka: str, data: Path, repeats: int) -> Iterator[Step]:
@@ -52,22 +47,8 @@ def _starting(kafka: str, repeats: int) -> None:
 
 def _start(settings: Settings) -> float:
     """Seconds until a worker without any state is ready for events."""
-    (port,) = free_ports(1)
-    began = time.monotonic()
-    with worker(settings.model_copy(update={"web_port": port}), "score") as running:
-        while not _ready(port):
-            if running.poll() is not None or time.monotonic() - began > READY_SECONDS:
-                raise RuntimeError("the worker does not get ready")
-            time.sleep(0.02)
-        return time.monotonic() - began
-
-
-def _ready(port: int) -> bool:
-    try:
-        with urlopen(f"http://{HOST}:{port}/health/ready", timeout=1.0) as said:
-            return bool(json.load(said)["ready"])
-    except (URLError, OSError):
-        return False
+    with ready_worker(settings, "score") as seconds:
+        return seconds
 
 
 def _help() -> float:

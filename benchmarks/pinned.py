@@ -9,15 +9,18 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
+from urllib.request import urlopen
 
 from crm_online import Settings
 from streams.embedded import RealKafka, kafka_available
+from streams.embedded.server import HOST, free_ports
 from streams.verify.workers import variables
 
 __all__ = [
@@ -29,6 +32,7 @@ __all__ = [
     "cores",
     "cpu_seconds",
     "program",
+    "ready_worker",
     "worker",
 ]
 
@@ -36,6 +40,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 BROKER_CORE: Final = 0
 STOP_SECONDS: Final = 60.0
 LOG_BYTES: Final = 3000
+READY_SECONDS: Final = 300.0
 
 Program = subprocess.Popen[bytes]
 
@@ -112,6 +117,27 @@ def worker(settings: Settings, roles: str, *, core: int = 0) -> Iterator[Program
     command = [sys.executable, "-m", "streams", "worker", "--roles", roles]
     with program(command, dict(variables(settings)), core=core) as running:
         yield running
+
+
+@contextmanager
+def ready_worker(settings: Settings, roles: str) -> Iterator[float]:
+    """Run a worker; yields once it is ready for events, with the seconds since it was started."""
+    (port,) = free_ports(1)
+    began = time.monotonic()
+    with worker(settings.model_copy(update={"web_port": port}), roles) as running:
+        while not _says_ready(port):
+            if running.poll() is not None or time.monotonic() - began > READY_SECONDS:
+                raise RuntimeError("the worker does not get ready")
+            time.sleep(0.02)
+        yield time.monotonic() - began
+
+
+def _says_ready(port: int) -> bool:
+    try:
+        with urlopen(f"http://{HOST}:{port}/health/ready", timeout=1.0) as said:
+            return bool(json.load(said)["ready"])
+    except OSError:  # nobody listens yet, or it says 503
+        return False
 
 
 def cpu_seconds(process: int) -> float:

@@ -7,6 +7,8 @@ import signal
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from confluent_kafka.admin import AdminClient
+
 from benchmarks.pinned import program
 from benchmarks.small.events import generate
 from benchmarks.small.measuring import Completed, Integers, completed, follow, read
@@ -14,6 +16,7 @@ from benchmarks.small.systems import OURS, System, command
 from crm_online import Settings
 from crm_online.log import Message
 from streams.admin import Admin
+from streams.connection import admin_options
 from streams.producer import OutputProducer
 from streams.topics import TopicPlan
 
@@ -60,7 +63,11 @@ class SmallRuns:
         events = sum(map(len, self._expected))
         with program(command(system), environment, end=signal.SIGKILL) as running:
             follow(running, self._settings, output, PARTITIONS, events, self._seconds)
-        return completed(read(self._settings, output, PARTITIONS), self._expected)
+        found = completed(read(self._settings, output, PARTITIONS), self._expected)
+        AdminClient(admin_options(self._settings)).delete_topics(
+            [output]
+        )  # else they fill the disk
+        return found
 
     def _create(self, noun: str, *, compact: bool = False) -> str:
         name = self._settings.topic(noun)

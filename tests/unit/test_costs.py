@@ -55,7 +55,7 @@ def test_a_batch_writes_a_score_per_event_and_all_else_per_customer_or_once(cust
     counts = Counter({noun: len(messages) for noun, messages in effects.outputs.items()})
     assert counts["scores"] == 1000
     assert counts["recommendations"] <= customers
-    assert counts["interactions"] == 1
+    assert counts["interactions"] <= 1 + 1000 // 500  # several hundred travel in one record
     assert counts["dead-letters"] == 0
     assert len(effects.snapshots) == customers
     assert effects.progress is not None
