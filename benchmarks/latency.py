@@ -96,7 +96,7 @@ class _Rows:
             cache = running.enter_context(Valkey())
             settings = _cached(self._world.settings, cache)
             if echoes:
-                settings = Settings(kafka=settings.kafka, app=f"echo{share * 100:.0f}")
+                settings = settings.model_copy(update={"app": f"echo{share * 100:.0f}"})
                 create_missing(settings)
                 environment = {
                     "BENCH_KAFKA": settings.kafka,

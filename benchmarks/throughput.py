@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, Final
 
 from benchmarks import parts, whole_job
-from benchmarks.results import Step, save, say
+from benchmarks.results import Step, load, save, say
 from benchmarks.small.running import SmallRuns
 from benchmarks.small.systems import OURS, SYSTEMS, System, install
 from crm_online import Settings
@@ -177,7 +177,9 @@ class Throughput:
         save("parts", asdict(found) | {"total": found.total, "repeats": len(runs)})
 
     def _save(self) -> None:
-        save("bench", self.rows())
+        measured = {job for job, _ in self._found}
+        kept = [row for row in load("bench") or [] if row["job"] not in measured]
+        save("bench", sorted(kept + self.rows(), key=lambda row: str(row["job"])))
         save("left_out", self._left_out)
 
 

@@ -82,9 +82,9 @@ def install(system: System) -> str | None:
     if not system.script or (home / "complete").exists():
         return None
     shutil.rmtree(home, ignore_errors=True)
-    venv.create(home, with_pip=True)
     quiet = ["-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     try:
+        venv.create(home, with_pip=True)
         done = subprocess.run(  # noqa: S603 - names and versions that stand above
             [_python(home), *quiet, *system.requirements],
             capture_output=True,
@@ -92,8 +92,8 @@ def install(system: System) -> str | None:
             check=False,
             timeout=INSTALL_SECONDS,
         )
-    except subprocess.TimeoutExpired:
-        return f"pip took longer than {INSTALL_SECONDS:.0f} s"
+    except subprocess.SubprocessError as error:
+        return str(error)
     if done.returncode:
         return done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "pip failed"
     (home / "complete").touch()
