@@ -11,11 +11,11 @@ KAFKA_HINT := No real Kafka here: install Java 17 and Maven, then run 'make kafk
 DATA := ../shared/data
 PACKAGES := crm_online streams tests benchmarks
 
-.PHONY: help install dev demo test check lint types imports format schemas kafka test-long bench quality clean
+.PHONY: help install dev demo test check lint types imports format schemas kafka test-long bench performance quality clean
 
 help: ## Show what there is to make
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | \
-	    while IFS=$$'\t' read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
+	    while IFS=$$'\t' read -r target text; do printf '  make %-12s %s\n' "$$target" "$$text"; done
 
 install: $(VENV)/.installed ## Make .venv with all that running takes
 dev: $(VENV)/.developing ## Make .venv with all that testing takes, too
@@ -51,14 +51,18 @@ schemas: dev ## Write the JSON Schemas anew
 
 kafka: $(KAFKA) ## Fetch a real Kafka for the tests (takes Java 17 and Maven)
 
-bench: dev kafka ## Measure what scoring costs, by part and on a real Kafka
-	@$(BIN)/python benchmarks/score.py
+bench: dev kafka ## Measure it beside other systems on a real Kafka, for half an hour
+	@$(BIN)/python benchmarks/bench.py --data $(DATA)
+	@$(BIN)/python benchmarks/performance_page.py
+
+performance: dev ## Write docs/performance.md and docs/scaling.md from what was measured
+	@$(BIN)/python benchmarks/performance_page.py
 
 quality: dev ## Measure predictions on public data in DATA, and write docs/quality.md
 	@$(BIN)/python benchmarks/quality.py $(DATA)
 
 clean: ## Remove what make and the tests have made
-	rm -rf $(VENV) .kafka .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) .kafka .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--customers", type=int, default=300)
     parser.add_argument("--days", type=float, default=70.0)
     parser.add_argument("--challengers", type=json.loads, default={})
+    parser.add_argument("--json", action="store_true", help="the champion alone, as JSON")
     given = parser.parse_args()
     records = outcomes(given.customers, given.days)
     for name, challengers in (("champion alone", {}), ("with challengers", given.challengers)):
@@ -56,6 +57,9 @@ def main() -> None:
             settings = Settings(horizon_days=10, churn_challengers=challengers)
             best = min(seconds(records, settings) for _ in range(REPEATS))
             each = best / len(records) * 1e6
+            if given.json:
+                print(json.dumps({"learner_outcomes_per_second": 1e6 / each}))
+                return
             print(f"{name}: {len(records):,} outcomes, {each:.1f} µs each, {1e6 / each:,.0f}/s")
 
 

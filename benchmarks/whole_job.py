@@ -1,53 +1,47 @@
-"""The role `score` on a real Kafka, everything on: one core for the broker, one for the worker."""
+"""The whole job on a real Kafka: workers with the role `score`, everything on, learned models."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from benchmarks.pinned import Program, cpu_seconds, worker
 from crm_online import Settings
 from crm_online.internal import PROGRESS_KEY
 from crm_online.simulation.raw import RawEvent
 from crm_online.simulation.replay import Send
+from streams.admin import Admin
 from streams.connection import consumer_options
-from streams.embedded import RealKafka
 from streams.feeding import feed
-from streams.topics import create_missing
 from streams.watcher import Watcher
 
-__all__ = ["Run", "measure"]
+__all__ = ["Run", "score", "warm_up"]
 
-BROKER_CORE, WORKER_CORE = 0, 1
-STALL_SECONDS = 60.0
+STALL_SECONDS: Final = 300.0
+JOIN_SECONDS: Final = 90.0
+SETTLE_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One worker process from its first batch to its last.
+    """Workers from their first batch to their last.
 
     Parameters
     ----------
     events
-        Applied between its first progress record and its last.
+        Applied between the first progress record and the last, outputs and snapshots durable.
     seconds
-        Between the two.
+        Between the two, by the broker's clock.
     cpu_seconds
-        User and system time of the worker in between, all threads.
+        User and system time of the workers in between, all threads.
     lists
         Lists of next items written per event.
     """
@@ -65,7 +59,7 @@ class Run:
 
 @dataclass(slots=True)
 class _Progress:
-    """What the worker's own records say, and its CPU time beside them."""
+    """What the workers' own records say, and their CPU time beside them."""
 
     applied: dict[int, int] = field(default_factory=dict)
     times: list[float] = field(default_factory=list)
@@ -85,46 +79,63 @@ class _Progress:
         return Run(events, last - first, float(ended - began), lists / sum(self.events))
 
 
-async def measure(warm: Sequence[RawEvent], runs: Sequence[Sequence[RawEvent]]) -> list[Run]:
-    """Let a history teach the models, then let a fresh worker score each of the others.
-
-    Parameters
-    ----------
-    warm
-        Events scored by one worker and learned by another before anything is measured.
-    runs
-        Events that follow, appended before the worker that scores them starts.
-    """
-    pinned = len(os.sched_getaffinity(0)) > 1 and shutil.which("taskset") is not None
-    if pinned:
-        os.sched_setaffinity(0, {BROKER_CORE})
-    with RealKafka(cores=[BROKER_CORE] if pinned else []) as kafka:
-        settings = Settings(kafka=kafka.address)
-        await asyncio.to_thread(create_missing, settings)
-        await _warm_up(settings, warm)
-        return [await _score(settings, events, pinned=pinned) for events in runs]
-
-
-async def _warm_up(settings: Settings, events: Sequence[RawEvent]) -> None:
-    async with Watcher(settings, settings.partitions, settings.partitions) as watcher:
+async def warm_up(settings: Settings, events: Sequence[RawEvent]) -> None:
+    """Let a worker score and learn a history: customers, models and session index are warm then."""
+    count = settings.partitions
+    async with Watcher(settings, count, count, stall_seconds=STALL_SECONDS) as watcher:
         await feed(map(Send, events), settings)
-        with _worker(settings, "score,learn", pinned=False):
+        with worker(settings, "score,learn"):
             await watcher.wait_applied()
             await watcher.wait_learned()
 
 
-async def _score(settings: Settings, events: Sequence[RawEvent], *, pinned: bool) -> Run:
-    async with _at_end(settings, "state", settings.partitions) as state:
+async def score(
+    settings: Settings, events: Sequence[RawEvent], *, workers: int = 1, roles: str = "score"
+) -> Run:
+    """Let fresh workers score events.
+
+    One worker finds all of them on the log. Several are in the group before the first is appended,
+    so that no rebalance falls into the measurement.
+
+    Parameters
+    ----------
+    settings
+        Where they are to be put.
+    events
+        What follows what was scored so far.
+    workers
+        Processes, dealt out over the cores that are not the broker's.
+    roles
+        Of each worker.
+    """
+    async with _at_end(settings, "state") as state:
         progress = _Progress(await _applied(settings, state))
         lists = await _end(settings, state, "recommendations")
-        await feed(map(Send, events), settings)
-        with _worker(settings, "score", pinned=pinned) as worker:
-            await _follow(state, progress, worker, await _applied(settings, state))
+        with ExitStack() as running:
+            if workers == 1:
+                await feed(map(Send, events), settings)
+            started = [
+                running.enter_context(worker(settings, roles, core=n)) for n in range(workers)
+            ]
+            if workers > 1:
+                await _joined(settings, workers)
+                await feed(map(Send, events), settings)
+            await _follow(state, progress, started, await _applied(settings, state))
         return progress.run(await _end(settings, state, "recommendations") - lists)
 
 
+async def _joined(settings: Settings, workers: int) -> None:
+    admin, group = Admin(settings), f"{settings.app}-score"
+    deadline = time.monotonic() + JOIN_SECONDS
+    while await asyncio.to_thread(admin.members, group) < workers:
+        if time.monotonic() > deadline:
+            raise RuntimeError("the workers did not join their group")
+        await asyncio.sleep(0.5)
+    await asyncio.sleep(SETTLE_SECONDS)
+
+
 async def _follow(
-    state: Any, progress: _Progress, worker: subprocess.Popen[bytes], wanted: dict[int, int]
+    state: Any, progress: _Progress, running: Sequence[Program], wanted: dict[int, int]
 ) -> None:
     """Read progress records until all events are applied."""
     deadline = time.monotonic() + STALL_SECONDS
@@ -133,45 +144,24 @@ async def _follow(
             for record in found:
                 if record.key == PROGRESS_KEY:
                     as_of = json.loads(record.value)["as_of"]
-                    progress.take(record.partition, record.timestamp / 1000.0, as_of)
+                    if as_of > progress.applied[record.partition]:
+                        progress.take(record.partition, record.timestamp / 1000.0, as_of)
                     deadline = time.monotonic() + STALL_SECONDS
-        if worker.poll() is not None or time.monotonic() > deadline:
-            raise SystemExit("the worker ended, or makes no progress")
-        progress.cpu.append((time.time(), _cpu_seconds(worker.pid)))
-
-
-@contextmanager
-def _worker(settings: Settings, roles: str, *, pinned: bool) -> Iterator[subprocess.Popen[bytes]]:
-    pin = ["taskset", "-c", str(WORKER_CORE)] if pinned else []
-    command = [*pin, sys.executable, "-m", "streams", "worker", "--roles", roles]
-    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("wb+") as log:
-        worker = subprocess.Popen(  # noqa: S603 - our own program
-            command,
-            stdout=log,
-            stderr=log,
-            cwd=folder,
-            env=os.environ | {"CRM_KAFKA": settings.kafka},
-        )
-        try:
-            yield worker
-            worker.send_signal(signal.SIGTERM)
-            worker.wait()
-        except BaseException:
-            worker.kill()
-            worker.wait()
-            log.seek(0)
-            sys.stderr.buffer.write(log.read()[-3000:])
-            raise
+        if any(each.poll() is not None for each in running) or time.monotonic() > deadline:
+            raise RuntimeError("a worker ended, or they make no progress")
+        progress.cpu.append((time.time(), sum(cpu_seconds(each.pid) for each in running)))
 
 
 @asynccontextmanager
-async def _at_end(settings: Settings, noun: str, partitions: int) -> AsyncIterator[Any]:
+async def _at_end(settings: Settings, noun: str) -> AsyncIterator[Any]:
     consumer = AIOKafkaConsumer(**consumer_options(settings))
     await consumer.start()
     try:
-        places = [TopicPartition(settings.topic(noun), p) for p in range(partitions)]
+        places = [TopicPartition(settings.topic(noun), p) for p in range(settings.partitions)]
         consumer.assign(places)
         await consumer.seek_to_end(*places)
+        for place in places:  # seeking is lazy
+            await consumer.position(place)
         yield consumer
     finally:
         await consumer.stop()
@@ -191,8 +181,3 @@ async def _end(settings: Settings, consumer: Any, noun: str) -> int:
         [TopicPartition(settings.topic(noun), p) for p in range(settings.partitions)]
     )
     return sum(ends.values())
-
-
-def _cpu_seconds(process: int) -> float:
-    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
