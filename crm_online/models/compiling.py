@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-__all__ = ["compiled", "vectorised"]
+__all__ = ["compiled"]
 
 CONSTANTS = ("layout.py", "weights.py")
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -19,8 +19,10 @@ def compiled(function: Function) -> Function:
 
     The machine code rests in ``__pycache__`` beside the source, else in the user's cache folder,
     else in the folder that ``NUMBA_CACHE_DIR`` names; where none of them can be written, each
-    process compiles anew. Floating point stays as written (no ``fastmath``), so replicas on
-    different machines agree.
+    process compiles anew. Floating point stays as written (no ``fastmath``): free to take sums in
+    another order, the compiler does so differently when it has just compiled what a kernel calls
+    than when it has loaded it, and a learner that was restarted would differ from one that was
+    not. Division by zero is not checked for, which would keep loops from being vectorised.
 
     Parameters
     ----------
@@ -31,35 +33,12 @@ def compiled(function: Function) -> Function:
     -------
     The same function, compiled.
     """
-    return _compile(function, fastmath=False)
-
-
-def vectorised(function: Function) -> Function:
-    """Compile a kernel whose sums may be taken in any order, as the processor likes it best.
-
-    Several times as fast where sums are long. Processors of another vector width may differ in the
-    last bits, so nothing that every replica learns for itself goes through such a kernel: they
-    serve features and the re-ranker, which one learner trains for all.
-
-    Parameters
-    ----------
-    function
-        A function in the part of Python that numba compiles.
-
-    Returns
-    -------
-    The same function, compiled.
-    """
-    return _compile(function, fastmath={"reassoc", "nsz"})
-
-
-def _compile(function: Function, fastmath: set[str] | bool) -> Function:  # noqa: FBT001 - numba's
     import numba  # noqa: PLC0415 - only who makes a NextItem pays
 
     try:
-        kernel = numba.njit(cache=True, fastmath=fastmath)(function)
+        kernel = numba.njit(cache=True, error_model="numpy")(function)
     except RuntimeError:
-        return cast("Function", numba.njit(fastmath=fastmath)(function))
+        return cast("Function", numba.njit(error_model="numpy")(function))
     _stamp_with_all_kernels(kernel)
     return cast("Function", kernel)
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from crm_online.models.compiling import compiled, vectorised
+from crm_online.models.compiling import compiled
 from crm_online.models.next_item.embedding import session_vector
 from crm_online.models.next_item.layout import (
     CLICKS,
@@ -45,7 +45,7 @@ LEAST = np.float32(1e-6)
 BEFORE_LAST = 2  # distance of the click before the last
 
 
-@vectorised
+@compiled
 def _describe_items(
     size: int, items: Int32, statistics: Float64, now: float, features: Float32
 ) -> None:
@@ -60,7 +60,7 @@ def _describe_items(
         features[SINCE_FIRST, entry] = 1 + now - statistics[item, FIRST_SEEN]
 
 
-@vectorised
+@compiled
 def _describe_vectors(
     size: int,
     items: Int32,

@@ -132,8 +132,10 @@ class Scratch(NamedTuple):
         float32 (26, n): what the re-ranker sees of each; the same memory as int32.
     hidden, chances
         float32 (32, n) and (n,): what it makes of each.
-    work, gradient
-        float32 (2, 32) and (922,): vectors, and a step of the re-ranker.
+    work
+        float32 (2, 32): vectors.
+    turned, gradient
+        float32 (n, 32) and (922,): features by candidate, and a step of the re-ranker.
     session, strangers
         int32 (16,): the open session, and those of its items that the index does not know.
     listed
@@ -158,6 +160,7 @@ class Scratch(NamedTuple):
     hidden: Float32
     chances: Float32
     work: Float32
+    turned: Float32
     gradient: Float32
     session: Int32
     strangers: Int32
@@ -238,6 +241,7 @@ def new_scratch(max_items: int, max_sessions: int) -> Scratch:
         hidden=np.zeros((32, listable), np.float32),
         chances=np.zeros(listable, np.float32),
         work=np.zeros((2, 32), np.float32),
+        turned=np.zeros((listable, 32), np.float32),
         gradient=np.zeros(922, np.float32),
         session=np.zeros(SESSION_LENGTH, np.int32),
         strangers=np.zeros(SESSION_LENGTH, np.int32),

@@ -61,6 +61,7 @@ def _choose(item: int, size: int, reranker: Reranker, scratch: Scratch) -> None:
                 scratch.features,
                 scratch.hidden,
                 scratch.chances,
+                scratch.turned,
                 scratch.gradient,
             )
             break

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from crm_online.models.compiling import vectorised
+from crm_online.models.compiling import compiled
 from crm_online.models.next_item.layout import Float32
 from crm_online.models.next_item.weights import (
     BIAS,
@@ -35,7 +35,7 @@ LEAST = np.float32(1e-2)
 KEPT = np.float32(1.0 - 1e-5)
 
 
-@vectorised
+@compiled
 def score_shortlist(
     size: int, weights: Float32, features: Float32, hidden: Float32, scores: Float32
 ) -> None:
@@ -78,7 +78,7 @@ def score_shortlist(
             scores[entry] += output * value
 
 
-@vectorised
+@compiled
 def estimate_chances(size: int, scores: Float32) -> None:
     """Turn scores into shares of one (softmax), in place."""
     largest = scores[0]
@@ -92,7 +92,7 @@ def estimate_chances(size: int, scores: Float32) -> None:
         scores[entry] /= total
 
 
-@vectorised
+@compiled
 def _sum_gradient(
     size: int,
     chosen: int,
@@ -100,33 +100,37 @@ def _sum_gradient(
     features: Float32,
     hidden: Float32,
     chances: Float32,
+    turned: Float32,
     gradient: Float32,
 ) -> None:
-    """Sum the gradient of -log(chance of what was chosen) over all candidates."""
+    """Sum the gradient of -log(chance of what was chosen) over all candidates.
+
+    Loops run along the features: sums over candidates could not be vectorised in their order.
+    """
     chances[chosen] -= np.float32(1)  # from here on: the error of each
-    for feature in range(FEATURES):
-        total = np.float32(0)
-        for entry in range(size):
-            total += chances[entry] * features[feature, entry]
-        gradient[DIRECT + feature] = total
+    for entry in range(size):
+        for feature in range(FEATURES):
+            turned[entry, feature] = features[feature, entry]
+    gradient[:] = 0
+    direct = gradient[DIRECT:]
+    for entry in range(size):
+        error = chances[entry]
+        for feature in range(FEATURES):
+            direct[feature] += error * turned[entry, feature]
     for unit in range(HIDDEN):
-        output = weights[OUTPUT + unit]
+        output, row = weights[OUTPUT + unit], gradient[unit * FEATURES :]
         to_output, to_bias = np.float32(0), np.float32(0)
         for entry in range(size):
             value, slope = hidden[unit, entry], output * chances[entry]
             to_output += chances[entry] * value
             slope = slope if value > 0 else LEAK * slope
             to_bias += slope
-            hidden[unit, entry] = slope
+            for feature in range(FEATURES):
+                row[feature] += slope * turned[entry, feature]
         gradient[OUTPUT + unit], gradient[BIAS + unit] = to_output, to_bias
-        for feature in range(FEATURES):
-            total = np.float32(0)
-            for entry in range(size):
-                total += hidden[unit, entry] * features[feature, entry]
-            gradient[unit * FEATURES + feature] = total
 
 
-@vectorised
+@compiled
 def learn_choice(
     size: int,
     chosen: int,
@@ -134,6 +138,7 @@ def learn_choice(
     features: Float32,
     hidden: Float32,
     chances: Float32,
+    turned: Float32,
     gradient: Float32,
 ) -> None:
     """Take one step of a fading Adagrad on -log(chance of what was chosen).
@@ -147,12 +152,12 @@ def learn_choice(
     reranker
         Changed in place.
     features, hidden, chances
-        From the prediction; the last two are used up.
-    gradient
-        float32 (922,): work space.
+        From the prediction; the last is used up.
+    turned, gradient
+        float32 (n, 32) and (922,): work space.
     """
     weights, squares = reranker.weights, reranker.squares
-    _sum_gradient(size, chosen, weights, features, hidden, chances, gradient)
+    _sum_gradient(size, chosen, weights, features, hidden, chances, turned, gradient)
     for place in range(WEIGHTS):
         squares[place] = KEPT * squares[place] + gradient[place] * gradient[place]
         weights[place] -= RATE * gradient[place] / np.sqrt(squares[place] + LEAST)

@@ -70,12 +70,28 @@ def test_scores_and_steps_equal_the_formulas() -> None:
             for nudge in np.eye(len(before)) * 1e-5
         ]
     )
-    gradient = np.zeros_like(model.weights)
-    learn_choice(SIZE, 4, model, features, hidden, chances, gradient)
+    gradient, turned = np.zeros_like(model.weights), np.zeros((SIZE, 32), np.float32)
+    learn_choice(SIZE, 4, model, features, hidden, chances, turned, gradient)
     np.testing.assert_allclose(gradient, expected, rtol=1e-2, atol=1e-4)
     step = 0.05 * expected / np.sqrt(expected**2 + 1e-2)
     np.testing.assert_allclose(model.weights, before - step, atol=1e-4)
     assert model.clock[0] == 1
+
+
+def test_sums_are_taken_in_one_order_however_kernels_were_compiled() -> None:
+    random = np.random.default_rng(4)
+    model = new_reranker(5)
+    features = random.normal(size=(FEATURES, SIZE)).astype(np.float32)
+    hidden = np.zeros((HIDDEN, SIZE), np.float32)
+    chances = np.zeros(SIZE, np.float32)
+    score_shortlist(SIZE, model.weights, features, hidden, chances)
+    estimate_chances(SIZE, chances)
+    gradient, turned = np.zeros_like(model.weights), np.zeros((SIZE, 32), np.float32)
+    learn_choice(SIZE, 4, model, features, hidden, chances, turned, gradient)
+    in_order = np.zeros(FEATURES, np.float32)
+    for error, column in zip(chances, features.T, strict=True):
+        in_order += error * column
+    assert gradient[DIRECT:].tobytes() == in_order.tobytes()
 
 
 def test_learning_brings_the_next_item_to_the_top() -> None:
