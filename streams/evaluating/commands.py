@@ -113,7 +113,7 @@ def value(
     Examples:
       crm-online evaluate value events.jsonl --baselines
       crm-online evaluate value retail.csv.gz --format online-retail --json
-      crm-online evaluate value s.csv --format csv --customer who --at day --amount sum
+      crm-online evaluate value f.csv --format csv --customer c --at t --amount a
 
     Exits as crm-online evaluate churn does.
     """
