@@ -18,7 +18,7 @@ from crm_online.models.contest import Contest
 from crm_online.models.snapshots import ModelSnapshot, Place
 from crm_online.monitoring.monitor import Monitor
 from crm_online.monitoring.quality import Quality
-from crm_online.replica import RERANKER, Replica, input_of
+from crm_online.replica import RERANKER, Replica
 from crm_online.reports import Reports
 from crm_online.scores import NextItemOutcome, Opened, Outcome, Settled
 from crm_online.settings import Settings
@@ -101,7 +101,8 @@ class Learner:
         self.replica.topic_id = topics.get("interactions", "")
         found = {snapshot.name: snapshot for snapshot in snapshots}
         for name, snapshot in found.items():
-            _check_input(snapshot, topics.get(input_of(name), ""))
+            noun = "interactions" if name == "next_item" else "outcomes"
+            _check_input(snapshot, topics.get(noun, ""))
         if "next_item" in found:
             self.replica.load(found["next_item"])
         slots = list(self.slots.values())

@@ -22,16 +22,11 @@ from crm_online.models.snapshots import ModelSnapshot
 from crm_online.scores import Interaction, InteractionBatch
 from crm_online.settings import Settings
 
-__all__ = ["RERANKER", "Replica", "input_of"]
+__all__ = ["RERANKER", "Replica"]
 
 RERANKER: Final = "next_item_ranker"
 NEVER: Final = (-1, -1, -1)
 _decode: Final[RecordDecoder[InteractionBatch]] = RecordDecoder("interactions", InteractionBatch)
-
-
-def input_of(model: str) -> str:
-    """Return the noun of the one topic that a model learns from."""
-    return "interactions" if model in {"next_item", RERANKER} else "outcomes"
 
 
 class Replica:

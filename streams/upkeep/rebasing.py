@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from crm_online.log import Message
 from crm_online.models.snapshots import ModelSnapshot, pack
-from crm_online.replica import input_of
-from streams.upkeep.standing import Standing
+from streams.upkeep.standing import Standing, input_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

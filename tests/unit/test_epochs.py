@@ -19,7 +19,7 @@ from crm_online.internal import PROGRESS_KEY, RESET_TYPE, read_reset, reset
 from crm_online.learning import Learner
 from crm_online.log import LogRecord, Message, Origin
 from crm_online.models.snapshots import SnapshotReader, pack
-from crm_online.replica import RERANKER, Replica
+from crm_online.replica import Replica
 from crm_online.scores import Interaction, InteractionBatch
 from crm_online.scoring import Scorer
 from crm_online.settings import Settings
@@ -336,19 +336,6 @@ class TestModelsOfAnotherInput:
         (old,) = SnapshotReader(KEY).apply(log_of(pack("churn", 9, (None, {}), KEY, topic_id="a")))
         with pytest.raises(SnapshotError, match="`crm-online adopt`"):
             Learner(SETTINGS).restore([old], {"outcomes": "b"})
-
-    def test_every_model_of_these_inputs_is_taken(self) -> None:
-        ids = {"outcomes": "a", "interactions": "b"}
-        learner = Learner(SETTINGS)
-        learner.restore([], ids)
-        effects = run(fresh(), log_of([event(c, float(d)) for d in range(40) for c in "ab"]))
-        learner.process("outcomes", log_of(outcomes(effects)))
-        learner.process("interactions", log_of([touches(0, 0)]))
-        published = [learner.publish(), learner.publish_whole(), learner.publish_next_item()]
-        messages = [m for some in [*published, learner.publish_ranker()] for m in some]
-        snapshots = SnapshotReader(KEY).apply(log_of(messages))
-        assert {"churn", "quality", "next_item", RERANKER} <= {each.name for each in snapshots}
-        Learner(SETTINGS).restore(snapshots, ids)
 
     def test_a_manifest_of_the_first_version_is_read(self) -> None:
         import hashlib
