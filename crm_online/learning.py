@@ -18,7 +18,7 @@ from crm_online.models.contest import Contest
 from crm_online.models.snapshots import ModelSnapshot, Place
 from crm_online.monitoring.monitor import Monitor
 from crm_online.monitoring.quality import Quality
-from crm_online.replica import RERANKER, Replica
+from crm_online.replica import NEXT_ITEM, RERANKER, Replica, input_of
 from crm_online.reports import Reports
 from crm_online.scores import NextItemOutcome, Opened, Outcome, Settled
 from crm_online.settings import Settings
@@ -101,10 +101,9 @@ class Learner:
         self.replica.topic_id = topics.get("interactions", "")
         found = {snapshot.name: snapshot for snapshot in snapshots}
         for name, snapshot in found.items():
-            noun = "interactions" if name == "next_item" else "outcomes"
-            _check_input(snapshot, topics.get(noun, ""))
-        if "next_item" in found:
-            self.replica.load(found["next_item"])
+            _check_input(snapshot, topics.get(input_of(name), ""))
+        if NEXT_ITEM in found:
+            self.replica.load(found[NEXT_ITEM])
         slots = list(self.slots.values())
         for slot in slots:
             slot.restore(found)
@@ -119,7 +118,7 @@ class Learner:
         """Remove the old snapshots of a learner before us, too; `standing` says what is there."""
         for slot in self.slots.values():
             slot.take_over(standing)
-        self.replica.editions.go_on(standing("next_item"))
+        self.replica.editions.go_on(standing(NEXT_ITEM))
         self.replica.ranker_editions.go_on(standing(RERANKER))
 
     def process(self, noun: str, records: Sequence[Record]) -> None:

@@ -22,11 +22,23 @@ from crm_online.models.snapshots import ModelSnapshot
 from crm_online.scores import Interaction, InteractionBatch
 from crm_online.settings import Settings
 
-__all__ = ["RERANKER", "Replica"]
+__all__ = ["NEXT_ITEM", "RERANKER", "Replica", "input_of"]
 
+NEXT_ITEM: Final = "next_item"
 RERANKER: Final = "next_item_ranker"
 NEVER: Final = (-1, -1, -1)
 _decode: Final[RecordDecoder[InteractionBatch]] = RecordDecoder("interactions", InteractionBatch)
+
+
+def input_of(model: str) -> str:
+    """Return the noun of the topic that a model learns from.
+
+    Examples
+    --------
+    >>> input_of("churn"), input_of("next_item_ranker")
+    ('outcomes', 'interactions')
+    """
+    return "interactions" if model in (NEXT_ITEM, RERANKER) else "outcomes"
 
 
 class Replica:
@@ -51,7 +63,7 @@ class Replica:
         self.topic_id = ""
         self._marks: dict[int, tuple[int, int, int]] = {}
         self._adopted = (0, -1)
-        self.editions: Final = Editions("next_item", self._key)
+        self.editions: Final = Editions(NEXT_ITEM, self._key)
         self.ranker_editions: Final = Editions(RERANKER, self._key)
 
     def apply(self, records: Sequence[Record]) -> None:

@@ -16,7 +16,7 @@ from crm_online.models.active import ActiveModels
 from crm_online.models.snapshots import ModelSnapshot
 from crm_online.publishing import Publisher
 from crm_online.recommending import Recommender
-from crm_online.replica import RERANKER, Replica
+from crm_online.replica import NEXT_ITEM, RERANKER, Replica
 from crm_online.rescoring import rescoring
 from crm_online.settings import Settings
 from crm_online.slices import Slice
@@ -104,7 +104,7 @@ class Scorer:
 
     def adopt(self, snapshot: ModelSnapshot) -> None:
         """Predict with a newer model from the next batch on."""
-        if snapshot.name == "next_item":
+        if snapshot.name == NEXT_ITEM:
             self.replica.load(snapshot)
         elif snapshot.name == RERANKER:
             self.replica.adopt(snapshot)

@@ -6,6 +6,7 @@ import base64
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
@@ -22,6 +23,7 @@ __all__ = ["KAFKA_LIBS", "RealKafka", "kafka_available"]
 JAVA_VERSION = 17
 KAFKA_LIBS = Path(__file__).resolve().parents[2] / ".kafka"
 CREATE_SECONDS = 30.0
+POLL_SECONDS = 0.02
 
 
 class RealKafka(Server):
@@ -89,6 +91,11 @@ class RealKafka(Server):
         admin = self._admin()  # its answers die with it
         for created in admin.create_topics(topics).values():
             created.result(CREATE_SECONDS)
+        deadline = time.monotonic() + CREATE_SECONDS
+        while not partitions.keys() <= admin.list_topics().topics.keys():  # the broker hears of it
+            if time.monotonic() > deadline:
+                raise BrokerUnavailable("topics were created and are not there")
+            time.sleep(POLL_SECONDS)
 
     def _admin(self) -> AdminClient:
         # Refused connections are expected while it starts: log what is critical only.

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from crm_online.log import Message
 from crm_online.models.snapshots import ModelSnapshot, pack
-from streams.upkeep.standing import Standing, input_of
+from crm_online.replica import input_of
+from streams.upkeep.standing import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from crm_online.customers.partition import Partition, PartitionRestore
 from crm_online.errors import ConfigurationError
 from crm_online.internal import PROGRESS_KEY
 from crm_online.models.snapshots import ModelSnapshot, SnapshotReader
-from crm_online.replica import RERANKER
 from streams.admin import Admin
 from streams.roles.inputs import Input, find_inputs
 from streams.topics import SINGLE_PARTITION, plan
@@ -23,9 +22,7 @@ if TYPE_CHECKING:
     from crm_online.settings import Settings
     from streams.upkeep.scanning import Scan
 
-__all__ = ["Models", "Standing", "grow_topics", "input_of", "look", "read_models"]
-
-NEXT_ITEM: Final = ("next_item", RERANKER)
+__all__ = ["Models", "Standing", "grow_topics", "look", "read_models"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +83,6 @@ class Standing:
         """Return the highest epoch of partitions that were not made for so many."""
         epochs = [r.epoch for r in self.records.values() if r.partitions != partitions]
         return max(epochs, default=self.epoch)
-
-
-def input_of(model: str) -> str:
-    """Return the noun of the one topic that a model learns from."""
-    return "interactions" if model in NEXT_ITEM else "outcomes"
 
 
 async def look(settings: Settings, admin: Admin, scan: Scan) -> Standing:

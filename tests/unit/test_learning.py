@@ -256,3 +256,19 @@ def test_a_snapshot_written_again_is_not_removed_with_its_former_self() -> None:
     assert all(message.value is not None for message in editions.publish(7, [0.5]))
     removed = [m.key for m in editions.publish(8, [0.5]) if m.value is None]
     assert removed == [b"churn/6/0"]
+
+
+@pytest.mark.parametrize("noun", ["outcomes", "interactions"])
+def test_snapshots_of_each_input_go_on_from_it_and_are_refused_beside_another(noun: str) -> None:
+    ids = {"outcomes": "one", "interactions": "two"}
+    learner = Learner(SETTINGS)
+    learner.restore([], ids)
+    for each, records in topics().items():
+        learner.process(each, records)
+    whole = learner.publish() + learner.publish_whole()
+    snapshots = read(whole + learner.publish_ranker() + learner.publish_next_item())
+    assert {each.name for each in snapshots} >= {*NAMES, "next_item", "next_item_ranker"}
+    ends = {each: len(records) for each, records in topics().items()}
+    assert Learner(SETTINGS).restore(snapshots, ids) == ends
+    with pytest.raises(SnapshotError, match="another topic"):
+        Learner(SETTINGS).restore(snapshots, ids | {noun: "anew"})
