@@ -74,7 +74,9 @@ class Truth:
             if message.value is not None:  # removals come or not, by where a batch ends
                 self.scores[ce_id_of(message)] = facts_of_score(message)[0]
         for message in outputs.get("outcomes", ()):
-            self.outcomes[ce_id_of(message)] = outcome_facts(message.value or b"")[1]
+            kind, facts = outcome_facts(message.value or b"")
+            if kind != "next_item":  # which lists there are, does not follow from the log
+                self.outcomes[ce_id_of(message)] = facts
         self._take_interactions(partition, outputs.get("interactions", ()))
         for message in outputs.get("dead-letters", ()):
             self.dead_letters.add(refused(message))
