@@ -17,12 +17,14 @@ from crm_online.learning import Learner
 from crm_online.log import LogRecord
 from crm_online.models.snapshots import ModelSnapshot
 from crm_online.scores import NextItemOutcome, Outcome, Settled, Source
+from crm_online.scoring import Scorer
 from crm_online.settings import Settings
 from streams.verify.checks import Check, Tally, check_customers, check_equal
 from streams.verify.facts import outcome_facts
 from streams.verify.relearning import Models, Relearned
 from streams.verify.standing import Cached, Standing, check_cache, check_lists
-from streams.verify.truth import Touch, Truth
+from streams.verify.stream import stream
+from streams.verify.truth import BATCH, Touch, Truth
 
 PACK = msgspec.msgpack.encode
 
@@ -60,6 +62,25 @@ def cached(
 
 def tally() -> Tally[bytes]:
     return Tally("scores", {b"a": PACK({"orders": 1}), b"b": PACK({"orders": 2})})
+
+
+def test_outcomes_of_lists_are_not_expected() -> None:
+    settings, events = Settings(partitions=1), stream(4 * BATCH, seed=1)
+    records = [
+        LogRecord(i, int(e.at * 1000), e.customer.encode(), e.value) for i, e in enumerate(events)
+    ]
+    truth, scorer = Truth(settings), Scorer(settings)
+    truth.apply(0, records)
+    scorer.restore(0).finish()
+    kinds = {
+        outcome_facts(message.value or b"")[0]
+        for first in range(0, len(records), BATCH)
+        for effects in scorer.process(0, records[first : first + BATCH])
+        for message in effects.outputs.get("outcomes", ())
+    }
+    assert kinds == {"opened", "settled", "next_item"}
+    assert truth.outcomes
+    assert not any(b"item_id" in facts for facts in truth.outcomes.values())
 
 
 def test_records_that_are_as_expected_are_exact_and_repeats_are_counted() -> None:
