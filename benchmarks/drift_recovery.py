@@ -47,7 +47,7 @@ def show(found: Sequence[Stretch]) -> None:
             if not name.endswith("new data only")
             for n in [outcomes_needed(found, name, reference)]
         ]
-        print(f"within .01 of {reference}: " + "; ".join(needed))
+        print(f"- Within .01 of {reference}, after outcomes: " + "; ".join(needed))
     print(flush=True)
 
 
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> None:
             )
             for seed in range(1, seeds + 1)
         ]
-        print(f"{name}; means of {seeds} seeds\n")
+        print(f"{name[0].upper()}{name[1:]}; means of {seeds} seeds:\n")
         show(averaged(runs))
 
 

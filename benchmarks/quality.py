@@ -1,9 +1,9 @@
 """Run all evaluations over a folder of public data, and write their tables into docs/quality.md.
 
-    python benchmarks/quality.py DATA_FOLDER [churn] [value] [segments] [next-item]
+    python benchmarks/quality.py DATA_FOLDER [churn] [value] [segments] [next-item] [drift]
 
 What the folder does not hold is skipped by name, and its table stays as it is. Each table comes
-from the JSON of one command, which stands above it.
+from the JSON of one command, which stands above it; that of drifts from `drift_recovery.py`.
 """
 
 from __future__ import annotations
@@ -187,6 +187,9 @@ def main(arguments: Sequence[str]) -> None:
         else:
             print(f"running {run.name}", flush=True)
             _renew(run, folder)
+    if not kinds or "drift" in kinds:
+        print("running drift", flush=True)
+        _write("drift", _output([str(Path(__file__).with_name("drift_recovery.py"))]).strip())
 
 
 def _renew(run: Run, folder: Path) -> None:
@@ -256,7 +259,11 @@ def _evaluate(arguments: list[str]) -> str:
 
 
 def _crm_online(arguments: list[str]) -> str:
-    command = [sys.executable, "-m", "streams", *arguments]
+    return _output(["-m", "streams", *arguments])
+
+
+def _output(arguments: list[str]) -> str:
+    command = [sys.executable, *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout  # noqa: S603
 
 

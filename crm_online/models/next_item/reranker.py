@@ -30,8 +30,8 @@ LEAK = np.float32(0.1)
 RATE = np.float32(0.05)
 # Far above usual: with 1e-6 features that are the same for all candidates drift without bound.
 LEAST = np.float32(1e-2)
-# Squares of some 100,000 steps count, so that steps never become too small to follow a change, and
-# the large ones of a young index are forgotten: .0005 of HR@20 on diginetica.
+# Squares of some 100,000 steps count: the large ones of a young index are forgotten, and steps
+# never become too small to follow a change.
 KEPT = np.float32(1.0 - 1e-5)
 
 
