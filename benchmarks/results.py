@@ -16,6 +16,8 @@ __all__ = ["FOLDER", "QUICK", "Step", "load", "run_all", "save", "say", "write_t
 FOLDER: Final = ROOT / "benchmarks" / "results"
 QUICK: Final = FOLDER / "quick"  # what tiny sizes gave stands apart, and is not kept
 
+TRUSTED_SECONDS: Final = 60.0  # one slow step says little about all others
+
 _written: list[Path] = [FOLDER]
 
 
@@ -43,7 +45,7 @@ def run_all(steps: Sequence[Step], clock: Callable[[], float] = time.monotonic) 
     done = 0.0
     for number, step in enumerate(steps, 1):
         spent = clock() - began
-        pace = max(spent / done, 1.0) if done else 1.0
+        pace = (spent + TRUSTED_SECONDS) / (done + TRUSTED_SECONDS)
         left = (planned - done) * pace / 60.0
         say(f"[{number}/{len(steps)}] {step.name}; about {left:.0f} min left")
         step.run()

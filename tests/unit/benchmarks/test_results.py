@@ -88,6 +88,6 @@ def test_a_run_says_what_it_does_and_how_long_the_rest_takes(
     assert done == ["a", "b", "c"]
     assert capsys.readouterr().err.splitlines() == [
         "[1/3] a; about 3 min left",
-        "[2/3] b; about 4 min left",
+        "[2/3] b; about 3 min left",
         "[3/3] c; about 2 min left",
     ]
