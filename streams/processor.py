@@ -211,8 +211,11 @@ class Processor:
         """Put right what another worker wrote behind newer records, in rule order.
 
         Returns whether there is nothing left to do: in the middle of a rebalance there is, later.
+        What is put right is as of what is durable: were it ahead of that, whoever comes next would
+        repeat older effects behind it.
         """
         async with self._applying:
+            await self._finisher.idle()
             if partition not in self.owned:
                 return partition not in self._owned
             with suppress(LeaseLost):

@@ -12,23 +12,12 @@ from crm_online.customers.state import CustomerState
 from crm_online.customers.store import encode_state
 from crm_online.internal import PROGRESS_KEY
 from crm_online.log import Message
-from crm_online.settings import Settings
 from streams.embedded import MockBroker, RealKafka, Valkey
 from streams.feeding import partition_of
-from streams.producer import OutputProducer
 from tests.streams.job import PARTITIONS, Tail, job_settings, population, send, shelved, working
+from tests.streams.workers import write_late
 
 pytestmark = pytest.mark.asyncio
-
-
-async def write_late(settings: Settings, noun: str, partition: int, *messages: Message) -> None:
-    """Write as a worker does that held the partition before."""
-    failures: list[BaseException] = []
-    paused = OutputProducer(settings, failures.append)
-    await paused.start()
-    await paused.deliver(settings.topic(noun), partition, messages)
-    await paused.stop()
-    assert not failures
 
 
 async def test_stale_snapshots_do_not_stay_the_last_of_their_keys(

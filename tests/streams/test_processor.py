@@ -26,6 +26,7 @@ from tests.streams.workers import (
     fail,
     read_keys,
     write_events,
+    write_late,
 )
 
 pytestmark = pytest.mark.asyncio
@@ -187,10 +188,7 @@ async def test_a_stale_write_in_the_middle_of_a_rebalance_is_put_right_after_it(
     await processor.restore(FIRST, EVERY)
     await processor.take(event(1, 0, 10))
     await processor.idle()
-    paused = OutputProducer(settings, fail)
-    await paused.start()
-    await paused.deliver(settings.topic("state"), 1, [Message(b"c-1", b"[3, 4]")])
-    await paused.stop()
+    await write_late(settings, "state", 1, Message(b"c-1", b"[3, 4]"))
     guarding = asyncio.create_task(processor.guard.run())
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(rig.machine.corrected.wait(), 1.2)  # two looks or more
@@ -201,6 +199,30 @@ async def test_a_stale_write_in_the_middle_of_a_rebalance_is_put_right_after_it(
     assert processor.figures.corrected == 1
     written = await read_keys(settings, "state")
     assert written[b"[9, 10]"] == 2
+
+
+async def test_a_stale_write_is_put_right_as_of_what_is_durable(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processor, deliver, let = rig.processor, rig.producer.deliver, asyncio.Event()
+
+    async def held_up(topic: str, partition: int, messages: Sequence[Message]) -> None:
+        await let.wait()
+        await deliver(topic, partition, messages)
+
+    await processor.restore(FIRST, EVERY)
+    monkeypatch.setattr(rig.producer, "deliver", held_up)
+    await processor.take(event(1, 0, 10))
+    await write_late(rig.settings, "state", 1, Message(b"c-1", b"[3, 4]"))
+    guarding = asyncio.create_task(processor.guard.run())
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(rig.machine.corrected.wait(), 1.2)  # two looks or more
+    let.set()
+    await asyncio.wait_for(rig.machine.corrected.wait(), 10.0)
+    await processor.idle()
+    guarding.cancel()
+    assert processor.resume_at()[1] == 10
+    assert not rig.failures
 
 
 async def test_after_a_bug_no_state_is_kept(rig: Rig) -> None:

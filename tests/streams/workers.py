@@ -142,3 +142,13 @@ async def until_counted(settings: Settings, total: int, *workers: Worker) -> dic
             raise AssertionError("\n".join(worker.said()[-3000:] for worker in workers))
         await asyncio.sleep(0.2)
     return counts
+
+
+async def write_late(settings: Settings, noun: str, partition: int, *messages: Message) -> None:
+    """Write as a worker does that held the partition before."""
+    failures: list[BaseException] = []
+    paused = OutputProducer(settings, failures.append)
+    await paused.start()
+    await paused.deliver(settings.topic(noun), partition, messages)
+    await paused.stop()
+    assert not failures
