@@ -51,7 +51,8 @@ class BgNbd(NamedTuple):
         r, alpha, a, b = self
         x, seen = buyers.repeats, alpha + buyers.age
         z = days / (seen + days)
-        series = (1.0 - z) ** (a - 1.0) * hyp2f1(a + b - 1.0 - r, a - 1.0, a + b + x - 1.0, z)
+        with np.errstate(invalid="ignore"):  # beyond all numbers: callers take the mean for it
+            series = (1.0 - z) ** (a - 1.0) * hyp2f1(a + b - 1.0 - r, a - 1.0, a + b + x - 1.0, z)
         dropped = np.where(
             x > 0.0,
             a / np.maximum(b + x - 1.0, 1e-12) * (seen / (alpha + buyers.recency)) ** (r + x),
