@@ -122,14 +122,14 @@ class Engine:
         index.clock[layout.LEADING] = len(leaders)
 
     def set_weights(self, data: bytes) -> None:
-        """Put the re-ranker's weights in place.
+        """Put the weights in place that lists are ranked by.
 
         Raises
         ------
         SnapshotError
             Where they are not of this format.
         """
-        weights = self.reranker.weights
+        weights = self.reranker.averages
         if len(data) != weights.nbytes:
             raise SnapshotError(
                 "the re-ranker's weights are of another format: run the learner's version of "
@@ -144,7 +144,7 @@ class Engine:
     def recommend(self, queries: PackedQueries, k: int) -> Lists:
         """Rank k items for each query; see `listing.recommend`."""
         lists = _new_lists(len(queries.customers), k)
-        recommend(queries, self.index, self.embedding, self.reranker.weights, self.scratch, lists)
+        recommend(queries, self.index, self.embedding, self.reranker.averages, self.scratch, lists)
         return lists
 
     def evidence(self, queries: PackedQueries) -> tuple[Int32, Float32]:

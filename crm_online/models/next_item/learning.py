@@ -18,7 +18,7 @@ from crm_online.models.next_item.layout import (
 )
 from crm_online.models.next_item.listing import list_items
 from crm_online.models.next_item.postings import has_room
-from crm_online.models.next_item.ranking import rank_session
+from crm_online.models.next_item.ranking import find_shortlist, weigh_shortlist
 from crm_online.models.next_item.reranker import learn_choice
 from crm_online.models.next_item.sessions import find_slot, hash_session
 from crm_online.models.next_item.strangers import lent_number, take_session
@@ -114,13 +114,12 @@ def learn_clicks(  # noqa: PLR0913 - kernels take bare arrays
             scratch.counts[0] += 1
             number, size = scratch.counts[0], 0
             if len(session) > 0:
-                weights = reranker.weights
-                size = rank_session(
-                    session, slot, length, number, index, embedding, weights, scratch
-                )
+                size = find_shortlist(session, slot, length, number, index, embedding, scratch)
             if asked > 0:
+                weigh_shortlist(size, reranker.averages, scratch)
                 list_items(size, number, session, index, scratch, click, lists)
             if sampled:
+                weigh_shortlist(size, reranker.weights, scratch)
                 _choose(item, size, reranker, scratch)
         if item > 0:
             if len(session) > 0:

@@ -25,7 +25,7 @@ from crm_online.models.next_item.layout import (
     Scratch,
 )
 from crm_online.models.next_item.neighbours import gather_evidence
-from crm_online.models.next_item.ranking import rank_session
+from crm_online.models.next_item.ranking import find_shortlist, weigh_shortlist
 from crm_online.models.next_item.sessions import find_slot, hash_session
 from crm_online.models.next_item.shortlist import lift_evidence
 from crm_online.models.next_item.strangers import call_back, take_session
@@ -103,7 +103,7 @@ def list_items(
     index
         Read only.
     scratch
-        From `rank_session`; strangers from `take_session`.
+        From `find_shortlist` and `weigh_shortlist`; strangers from `take_session`.
     row
         Which.
     lists
@@ -197,5 +197,6 @@ def recommend(
         session, size = scratch.session[:taken], 0
         if taken > 0:
             slot = _slot_of(query, queries, index)
-            size = rank_session(session, slot, length, number, index, embedding, weights, scratch)
+            size = find_shortlist(session, slot, length, number, index, embedding, scratch)
+            weigh_shortlist(size, weights, scratch)
         list_items(size, number, session, index, scratch, query, lists)

@@ -226,8 +226,8 @@ class NextItem(OneByOne):
         return self
 
     def ranker_bytes(self) -> bytes:
-        """Return the weights of the re-ranker, a few kilobytes."""
-        return self._engine.reranker.weights.tobytes()
+        """Return the weights that lists are ranked by, a few kilobytes."""
+        return self._engine.reranker.averages.tobytes()
 
     def adopt_ranker(self, data: bytes) -> None:
         """Rank with weights that another model's `ranker_bytes` returned.

@@ -10,21 +10,20 @@ from crm_online.models.next_item.reranker import estimate_chances, score_shortli
 from crm_online.models.next_item.shortlist import SHORTLIST, lift_evidence, shorten
 from crm_online.models.next_item.weights import Embedding
 
-__all__ = ["rank_session"]
+__all__ = ["find_shortlist", "weigh_shortlist"]
 
 
 @compiled
-def rank_session(
+def find_shortlist(
     session: Int32,
     own_slot: int,
     length: int,
     query: int,
     index: Index,
     embedding: Embedding,
-    weights: Float32,
     scratch: Scratch,
 ) -> int:
-    """Find candidates for a session's next item and the chance of each on the short list.
+    """Find candidates for a session's next item, and describe those on the short list.
 
     Parameters
     ----------
@@ -36,10 +35,10 @@ def rank_session(
         Of the list that is asked for; the short list is no shorter.
     query
         Items listed under this number are left out.
-    index, embedding, weights
+    index, embedding
         Read only.
     scratch
-        `shortlist`, `features`, `hidden` and `chances` are filled.
+        `shortlist` and `features` are filled.
 
     Returns
     -------
@@ -50,6 +49,22 @@ def rank_session(
     size = shorten(found, min(max(SHORTLIST, length), LONGEST_LIST), query, scratch)
     if size > 0:
         describe_shortlist(session, found, size, index, embedding, scratch)
+    return size
+
+
+@compiled
+def weigh_shortlist(size: int, weights: Float32, scratch: Scratch) -> None:
+    """Give each candidate on the short list its chance.
+
+    Parameters
+    ----------
+    size
+        Of the short list.
+    weights
+        Of the re-ranker.
+    scratch
+        `hidden` and `chances` are filled from `features`.
+    """
+    if size > 0:
         score_shortlist(size, weights, scratch.features, scratch.hidden, scratch.chances)
         estimate_chances(size, scratch.chances)
-    return size

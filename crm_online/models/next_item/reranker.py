@@ -4,6 +4,8 @@ References
 ----------
 Cao et al., Learning to rank: from pairwise approach to listwise approach (ListNet), ICML 2007.
 Duchi et al., Adaptive subgradient methods (Adagrad), JMLR 12 (2011).
+Polyak, Juditsky, Acceleration of stochastic approximation by averaging, SIAM J. Control and
+Optimization 30(4), 1992.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ LEAK = np.float32(0.1)
 RATE = np.float32(0.05)
 # Far above usual: with 1e-6 features that are the same for all candidates drift without bound.
 LEAST = np.float32(1e-2)
+NEWEST = 1e-3  # share of the newest step in the averages, once there were as many
 # Squares of some 100,000 steps count: the large ones of a young index are forgotten, and steps
 # never become too small to follow a change.
 KEPT = np.float32(1.0 - 1e-5)
@@ -162,3 +165,6 @@ def learn_choice(
         squares[place] = KEPT * squares[place] + gradient[place] * gradient[place]
         weights[place] -= RATE * gradient[place] / np.sqrt(squares[place] + LEAST)
     reranker.clock[0] += 1
+    share = np.float32(max(NEWEST, 1 / reranker.clock[0]))
+    for place in range(WEIGHTS):
+        reranker.averages[place] += share * (weights[place] - reranker.averages[place])

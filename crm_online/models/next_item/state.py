@@ -52,6 +52,7 @@ class RerankerState(msgspec.Struct, array_like=True):
     weights: bytes
     squares: bytes
     clock: bytes
+    averages: bytes
 
 
 class State(msgspec.Struct):

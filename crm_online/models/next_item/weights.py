@@ -59,11 +59,14 @@ class Reranker(NamedTuple):
         float32 (922,): squares of the gradients, summed up and slowly fading (Adagrad).
     clock
         int64 (1,): steps taken.
+    averages
+        float32 (922,): the weights, averaged over the newest steps: what lists are ranked by.
     """
 
     weights: Float32
     squares: Float32
     clock: Int64
+    averages: Float32
 
 
 def new_embedding(max_items: int, seed: int) -> Embedding:
@@ -87,4 +90,5 @@ def new_reranker(seed: int) -> Reranker:
     weights[:BIAS] = random.uniform(-0.35, 0.35, BIAS)
     weights[OUTPUT:DIRECT] = random.uniform(-0.17, 0.17, HIDDEN)
     weights[DIRECT] = 3
-    return Reranker(weights, np.zeros(WEIGHTS, np.float32), np.zeros(1, np.int64))
+    squares, clock = np.zeros(WEIGHTS, np.float32), np.zeros(1, np.int64)
+    return Reranker(weights, squares, clock, weights.copy())

@@ -76,6 +76,12 @@ def test_scores_and_steps_equal_the_formulas() -> None:
     step = 0.05 * expected / np.sqrt(expected**2 + 1e-2)
     np.testing.assert_allclose(model.weights, before - step, atol=1e-4)
     assert model.clock[0] == 1
+    np.testing.assert_array_equal(model.averages, model.weights)
+    first = model.weights.copy()
+    score_shortlist(SIZE, model.weights, features, hidden, chances)
+    estimate_chances(SIZE, chances)
+    learn_choice(SIZE, 4, model, features, hidden, chances, turned, gradient)
+    np.testing.assert_allclose(model.averages, (first + model.weights) / 2, atol=1e-6)
 
 
 def test_sums_are_taken_in_one_order_however_kernels_were_compiled() -> None:
