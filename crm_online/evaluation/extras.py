@@ -31,11 +31,11 @@ def require(*packages: str, purpose: str) -> None:
     Traceback (most recent call last):
         ...
     crm_online.errors.ConfigurationError: --plot takes no_such_package, which is not installed: \
-run pip install 'crm-online[evaluate]'
+run pip install -e '.[evaluate]' in its folder
     """
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
         raise ConfigurationError(
             f"{purpose} takes {', '.join(missing)}, which is not installed: "
-            "run pip install 'crm-online[evaluate]'"
+            "run pip install -e '.[evaluate]' in its folder"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -101,9 +102,12 @@ def _click(path: Path, row: Row, *, timed: bool) -> _Click:
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise EventRejected("bad-order", "an order that is no number") from None
+        number = math.nan
+    if not math.isfinite(number):  # nothing sorts by "nan"
+        raise EventRejected("bad-order", "an order that is no number")
+    return number
 
 
 def _in_order(clicks: list[_Click], *, timed: bool) -> Iterator[_Click]:

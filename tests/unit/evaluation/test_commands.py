@@ -142,4 +142,4 @@ def test_a_missing_package_is_named_with_what_to_install(
     done = evaluate("churn", table, *COLUMNS, "--baselines")
     assert done.exit_code == 2
     assert "lightgbm" in done.stderr
-    assert "pip install 'crm-online[evaluate]'" in done.stderr
+    assert "pip install -e '.[evaluate]'" in done.stderr

@@ -87,6 +87,7 @@ def test_an_order_of_the_whole_file_is_one(tmp_path: Path) -> None:
         ("session\titem\ttime\ns\tx\tsoon\n", r"line 2, column time: .*'soon'.* mend or remove"),
         ("session\titem\torder\ns\t\t1\n", r"line 2, column item"),
         ("session\titem\torder\ns\tx\t1\ns\ty\tlast\n", r"line 3, column order: .*'last'"),
+        ("session\titem\torder\ns\tx\tnan\n", r"line 2, column order: .*'nan'"),
         ("session\titem\ttime\ns\tx\t1\ns\n", r"line 3: too-few-columns"),
         ("session\titem\ttime\n", "holds no clicks"),
     ],
