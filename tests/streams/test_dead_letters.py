@@ -35,10 +35,10 @@ from streams.dead_letters.showing import show_dead_letter
 from streams.embedded import MockBroker, RealKafka, Valkey
 from streams.embedded.server import HOST, free_ports
 from streams.feeding import partition_of
-from streams.producer import OutputProducer
 from streams.topics import create_missing
 from tests.builders import START, order_completed, product_viewed
 from tests.streams.job import PARTITIONS, Tail, job_settings, shelved, working
+from tests.streams.workers import append
 
 GOOD = order_completed("spade", user="ann", at=START + 60.0)
 WHOLE = product_viewed("mug", user="bob", message_id="own-1")
@@ -52,13 +52,6 @@ def settings(app: str, broker: MockBroker | RealKafka, valkey: Valkey) -> Settin
     if found.declare_topics:
         create_missing(found)
     return found
-
-
-async def append(settings: Settings, noun: str, partition: int, *messages: Message) -> None:
-    producer = OutputProducer(settings, lambda error: None)
-    await producer.start()
-    await producer.deliver(settings.topic(noun), partition, messages)
-    await producer.stop()
 
 
 def refused(

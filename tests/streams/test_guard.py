@@ -15,7 +15,7 @@ from crm_online.log import Message
 from streams.embedded import MockBroker, RealKafka, Valkey
 from streams.feeding import partition_of
 from tests.streams.job import PARTITIONS, Tail, job_settings, population, send, shelved, working
-from tests.streams.workers import write_late
+from tests.streams.workers import append
 
 pytestmark = pytest.mark.asyncio
 
@@ -34,7 +34,7 @@ async def test_stale_snapshots_do_not_stay_the_last_of_their_keys(
         partition = partition_of(customer, PARTITIONS)
         before = len(tail.records["state"])
         progress = Message(PROGRESS_KEY, b'{"as_of":0}')
-        await write_late(settings, "state", partition, Message(customer, stale), progress)
+        await append(settings, "state", partition, Message(customer, stale), progress)
         await tail.until(lambda: len(tail.records["state"]) >= before + 4)
         *_, last = [r for r in tail.records["state"] if r.key == customer]
         *_, progressed = [
@@ -61,7 +61,7 @@ async def test_stale_outputs_do_not_stay_the_last_of_their_keys(
         first, right = first_and_last(tail.records[noun])
         customer, partition = first.key, first.partition
         before = len(tail.records[noun])
-        await write_late(settings, noun, partition, Message(customer, first.value, first.headers))
+        await append(settings, noun, partition, Message(customer, first.value, first.headers))
         await tail.until(lambda: len(tail.records[noun]) >= before + 2)
     *_, last = [r for r in tail.records[noun] if r.key == customer]
     source, of_right = (json.loads(r.value)["source"] for r in (last, right))
@@ -86,7 +86,7 @@ async def test_a_removed_customer_is_removed_again(
     async with Tail(settings, "state", "scores") as tail, working(settings, ["score", "learn"]):
         await send(population(customers=10, days=10.0), settings)
         await tail.until_applied()
-        await write_late(settings, "scores", 0, Message(b"gone", value, ce))
+        await append(settings, "scores", 0, Message(b"gone", value, ce))
         await tail.until(lambda: len([r for r in tail.records["scores"] if is_gone(r)]) == 2)
     *_, last = [r for r in tail.records["scores"] if is_gone(r)]
     assert last.value is None

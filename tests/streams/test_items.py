@@ -17,10 +17,10 @@ from streams.feeding import partition_of
 from streams.items.loading import load_items
 from streams.items.showing import list_items, show_item
 from streams.items.topic import read_items
-from streams.producer import OutputProducer
 from streams.topics import create_missing
 from tests.builders import START, product_viewed
 from tests.streams.job import PARTITIONS, Tail, job_settings, working
+from tests.streams.workers import append
 
 CUSTOMERS = ("ann", "bob", "cid", "dan")
 
@@ -31,13 +31,6 @@ def settings(app: str, broker: MockBroker | RealKafka, valkey: Valkey) -> Settin
     if found.declare_topics:
         create_missing(found)
     return found
-
-
-async def append(settings: Settings, noun: str, partition: int, *messages: Message) -> None:
-    producer = OutputProducer(settings, lambda error: None)
-    await producer.start()
-    await producer.deliver(settings.topic(noun), partition, messages)
-    await producer.stop()
 
 
 def file_of(folder: Path, *rows: str) -> Path:

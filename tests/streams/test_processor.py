@@ -21,12 +21,12 @@ from streams.producer import OutputProducer
 from tests.streams.counting import Counting, Counts
 from tests.streams.workers import (
     PARTITIONS,
+    append,
     counted,
     counting_settings,
     fail,
     read_keys,
     write_events,
-    write_late,
 )
 
 pytestmark = pytest.mark.asyncio
@@ -188,7 +188,7 @@ async def test_a_stale_write_in_the_middle_of_a_rebalance_is_put_right_after_it(
     await processor.restore(FIRST, EVERY)
     await processor.take(event(1, 0, 10))
     await processor.idle()
-    await write_late(settings, "state", 1, Message(b"c-1", b"[3, 4]"))
+    await append(settings, "state", 1, Message(b"c-1", b"[3, 4]"))
     guarding = asyncio.create_task(processor.guard.run())
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(rig.machine.corrected.wait(), 1.2)  # two looks or more
@@ -213,7 +213,7 @@ async def test_a_stale_write_is_put_right_as_of_what_is_durable(
     await processor.restore(FIRST, EVERY)
     monkeypatch.setattr(rig.producer, "deliver", held_up)
     await processor.take(event(1, 0, 10))
-    await write_late(rig.settings, "state", 1, Message(b"c-1", b"[3, 4]"))
+    await append(rig.settings, "state", 1, Message(b"c-1", b"[3, 4]"))
     guarding = asyncio.create_task(processor.guard.run())
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(rig.machine.corrected.wait(), 1.2)  # two looks or more

@@ -144,11 +144,11 @@ async def until_counted(settings: Settings, total: int, *workers: Worker) -> dic
     return counts
 
 
-async def write_late(settings: Settings, noun: str, partition: int, *messages: Message) -> None:
-    """Write as a worker does that held the partition before."""
+async def append(settings: Settings, noun: str, partition: int, *messages: Message) -> None:
+    """Write as another worker would, beside those that run."""
     failures: list[BaseException] = []
-    paused = OutputProducer(settings, failures.append)
-    await paused.start()
-    await paused.deliver(settings.topic(noun), partition, messages)
-    await paused.stop()
+    producer = OutputProducer(settings, failures.append)
+    await producer.start()
+    await producer.deliver(settings.topic(noun), partition, messages)
+    await producer.stop()
     assert not failures
