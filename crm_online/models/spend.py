@@ -1,4 +1,4 @@
-"""A River regressor of spend: chance to spend at all, times size, times smearing."""
+"""A River regressor of spend: the mean of two opinions, one learned and one by habit."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from crm_online.models.frozen import (
     freeze_regressor,
     require_finite,
 )
+from crm_online.models.habit import FrozenHabit, Habit
 
 __all__ = ["ExpectedSpend", "FrozenSpend"]
 
@@ -26,12 +27,14 @@ Rows = NDArray[np.float64]
 
 
 class ExpectedSpend(base.Regressor):
-    """Expected spend as a product: chance to spend at all × size of the spend × smearing.
+    """Expected spend as the geometric mean of two opinions, each times its smearing.
 
-    A hurdle model. The chance is learned from every outcome, the logarithm of the size only
-    from customers who spent. Exponentials of a mean logarithm fall short of the mean, so the
-    product is multiplied with the ratio of what was spent to what was predicted, both
-    measured before learning and decayed per outcome.
+    The first is a hurdle model: chance to spend at all × size of the spend. The chance is learned
+    from every outcome, the logarithm of the size only from customers who spent. The second is
+    `Habit`, where its features are there; both count the same, which is hard to beat.
+    Exponentials of a mean logarithm fall short of the mean, and habit knows no horizon, so each
+    opinion is multiplied with the ratio of what was spent to what it predicted, both measured
+    before learning and decayed per outcome.
 
     Parameters
     ----------
@@ -45,6 +48,8 @@ class ExpectedSpend(base.Regressor):
         Power that chance × size is raised to before smearing. Above one, the same total goes
         to fewer customers: closer to what the typical customer spends, which is nothing or
         little, than the mean is.
+    habit
+        Whether the second opinion counts.
 
     References
     ----------
@@ -52,6 +57,8 @@ class ExpectedSpend(base.Regressor):
     application to the demand for durable goods. Econometrica, 39(5).
     [^2]: Duan, N., 1983. Smearing estimate: a nonparametric retransformation method. Journal
     of the American Statistical Association, 78(383).
+    [^3]: Clemen, R. T., 1989. Combining forecasts: a review and annotated bibliography.
+    International Journal of Forecasting, 5(4).
 
     Examples
     --------
@@ -68,20 +75,27 @@ class ExpectedSpend(base.Regressor):
         size: base.Regressor | None = None,
         decay: float = 0.999,
         sharpness: float = 1.2,
+        habit: bool = True,  # noqa: FBT001, FBT002 (River clones by keyword)
     ) -> None:
         self.chance: Any = BayesianLogistic() if chance is None else chance
         self.size: Any = BayesianLinear() if size is None else size
         self.decay = decay
         self.sharpness = sharpness
+        self.habit = habit
+        self._habit = Habit()
         self._log_mean = stats.Mean()
         self._log_highest = 0.0
         self._spent = 0.0
         self._expected = 0.0
+        self._expected_by_habit = 0.0
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take up a pickled model; those of 0.1.0 have no sharpness."""
+        """Take up a pickled model; those of 0.1.0 have no sharpness and no second opinion."""
         self.__dict__.update(state)  # in this order, or equal models would pickle otherwise
         self.__dict__.setdefault("sharpness", 1.0)
+        self.__dict__.setdefault("habit", False)
+        self.__dict__.setdefault("_habit", Habit())
+        self.__dict__.setdefault("_expected_by_habit", 0.0)
 
     def learn_one(self, x: dict[Any, Any], y: float) -> None:
         """Learn one outcome.
@@ -100,22 +114,33 @@ class ExpectedSpend(base.Regressor):
         """
         require_finite(x)
         require_finite({"spend": y})
-        expected = self._product_one(x)
+        expected, by_habit = self._learned_one(x), self._habit.predict_one(x) or 0.0
         spent = max(float(y), 0.0)
         self._spent = self._spent * self.decay + spent
         self._expected = self._expected * self.decay + expected
+        self._expected_by_habit = self._expected_by_habit * self.decay + by_habit
+        self._habit.learn_one(x)
         self.chance.learn_one(x, spent > 0.0)
         if spent > 0.0:
             self._learn_size(x, math.log(spent))
 
     def predict_one(self, x: dict[Any, Any]) -> float:
         """Return the expected spend, major units."""
-        return self._product_one(x) * self.smearing
+        expected = self._learned_one(x) * self.smearing
+        by_habit = self._habit.predict_one(x) if self.habit else None
+        if by_habit is not None:
+            expected = math.sqrt(expected * by_habit * self.habit_smearing)
+        return min(expected, math.exp(self._log_highest))
 
     @property
     def smearing(self) -> float:
-        """Decayed ratio of spend to its prediction; 1 before the first outcome."""
+        """Decayed ratio of spend to what was learned of it; 1 before the first outcome."""
         return self._spent / self._expected if self._expected > 0.0 else 1.0
+
+    @property
+    def habit_smearing(self) -> float:
+        """The same of spend by habit: days of the horizon that it comes to."""
+        return self._spent / self._expected_by_habit if self._expected_by_habit > 0.0 else 1.0
 
     def freeze(self, features: Sequence[str]) -> FrozenSpend:
         """Return the model as it is now, for scoring whole batches.
@@ -132,6 +157,8 @@ class ExpectedSpend(base.Regressor):
             self._log_highest,
             self.smearing,
             self.sharpness,
+            self.habit_smearing,
+            self._habit.freeze(features) if self.habit else None,
         )
 
     def _learn_size(self, x: dict[Any, Any], logarithm: float) -> None:
@@ -139,7 +166,7 @@ class ExpectedSpend(base.Regressor):
         self._log_highest = max(self._log_highest, logarithm)
         self.size.learn_one(x, logarithm - self._log_mean.get())
 
-    def _product_one(self, x: dict[Any, Any]) -> float:
+    def _learned_one(self, x: dict[Any, Any]) -> float:
         chance = float((self.chance.predict_proba_one(x) or {}).get(True, 0.0))
         logarithm = float(self.size.predict_one(x) or 0.0) + self._log_mean.get()
         # A straight line has no end: nobody is expected to spend more than anyone ever did.
@@ -161,9 +188,13 @@ class FrozenSpend:
     log_mean, log_highest
         Mean and highest of the logarithms of all spends.
     smearing
-        Factor of the product.
+        Factor of the learned opinion.
     sharpness
         Power of chance × size.
+    habit_smearing
+        Factor of the opinion by habit.
+    habit
+        The second opinion; ``None`` where there is none.
     """
 
     chance: FrozenClassifier
@@ -172,6 +203,8 @@ class FrozenSpend:
     log_highest: float
     smearing: float
     sharpness: float
+    habit_smearing: float
+    habit: FrozenHabit | None
 
     def value_many(self, rows: Rows) -> Rows:
         """Return the expected spend of each row, major units, shape (n,)."""
@@ -179,4 +212,6 @@ class FrozenSpend:
         chance = np.nan_to_num(self.chance.predict_many(rows))
         sizes = np.exp(np.minimum(around + self.log_mean, self.log_highest))
         expected: Rows = (chance * sizes) ** self.sharpness * self.smearing
-        return expected
+        if self.habit is not None:
+            expected = np.sqrt(expected * self.habit.value_many(rows) * self.habit_smearing)
+        return np.minimum(expected, math.exp(self.log_highest))
