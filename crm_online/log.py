@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -118,8 +118,11 @@ class Effects:
 class Restore(Protocol):
     """The state of one partition while it is read back from its compacted topic."""
 
-    def apply(self, records: Sequence[Record]) -> None:
-        """Take records of the state topic, in any order; the highest ``as_of`` of a key wins."""
+    def apply(self, records: Iterable[Record]) -> int:
+        """Take records of the state topic, in any order; the highest ``as_of`` of a key wins.
+
+        Returns how many there were.
+        """
 
     def finish(self, origin: Origin | None = None) -> int:
         """Return the offset of the source partition to go on from; 0 is its beginning.

@@ -70,8 +70,10 @@ class BulkReader:
         self._runner.run(self._close())
         self._runner.close()
 
-    def read(self) -> dict[int, list[Record]]:
+    def read(self) -> dict[int, Iterator[Record]]:
         """Return what has come, by partition; nothing where half a second brings nothing.
+
+        A record is made when it is its turn: the last one's memory is still at hand for it.
 
         Raises
         ------
@@ -98,7 +100,7 @@ class BulkReader:
         if self._client is not None:
             await self._client.close()
 
-    async def _read(self) -> dict[int, list[Record]]:
+    async def _read(self) -> dict[int, Iterator[Record]]:
         if self._client is None:
             await self._open()
         self._ask()
@@ -108,11 +110,11 @@ class BulkReader:
         done, _ = await asyncio.wait(
             self._asked, timeout=WAIT_SECONDS, return_when=asyncio.FIRST_COMPLETED
         )
-        found: dict[int, list[Record]] = {}
+        found: dict[int, Iterator[Record]] = {}
         for task in done:
             del self._asked[task]
             for partition, batches in (await self._answer(task)).items():
-                found[partition] = [record for batch in batches for record in batch]
+                found[partition] = chain.from_iterable(batches)
         self._ask()
         await asyncio.sleep(0)  # so that the broker works while these are applied
         return found

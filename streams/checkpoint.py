@@ -149,8 +149,7 @@ class _Reading:
         with BulkReader(self._settings, self._state, spans) as reader:
             while reader.left and wanted():
                 for partition, records in reader.read().items():
-                    self._restores[partition].apply(records)
-                    self._records += len(records)
+                    self._records += self._restores[partition].apply(records)
                 self._report(reader.left)
 
     def _followed(self) -> dict[Place, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -97,10 +97,10 @@ class SmallRestore:
     def __init__(self, held: _Partition) -> None:
         self._held = held
 
-    def apply(self, records: Sequence[Record]) -> None:
-        """Take records in any order."""
-        packed = self._held.packed
-        for record in records:
+    def apply(self, records: Iterable[Record]) -> int:
+        """Take records in any order; return how many there were."""
+        packed, taken = self._held.packed, 0
+        for taken, record in enumerate(records, 1):  # noqa: B007 - the last one is returned
             key, value = record.key or b"", record.value or b""
             if key == PROGRESS_KEY:
                 self._held.progress = max(
@@ -108,6 +108,7 @@ class SmallRestore:
                 )
             elif key not in packed or _unpack(value).as_of >= _unpack(packed[key]).as_of:
                 packed[key] = value
+        return taken
 
     def finish(self, origin: Origin | None = None) -> int:
         """Go on right behind the progress record."""

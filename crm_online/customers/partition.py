@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import compress
 from typing import Final
 
@@ -104,10 +104,10 @@ class PartitionRestore:
         self._overtaken: set[bytes] = set()
         self._remarks: Sequence[Header] = ()
 
-    def apply(self, records: Sequence[Record]) -> None:
-        """Take records of the state topic, in any order."""
-        packed, gone = self._packed, self._partition.gone
-        for record in records:
+    def apply(self, records: Iterable[Record]) -> int:
+        """Take records of the state topic, in any order; return how many there were."""
+        packed, gone, taken = self._packed, self._partition.gone, 0
+        for taken, record in enumerate(records, 1):  # noqa: B007 - the last one is returned
             key, value = record.key, record.value
             if key is None:
                 continue
@@ -121,6 +121,7 @@ class PartitionRestore:
                     continue
                 self._overtaken.discard(key)
             packed[customer] = value
+        return taken
 
     def _is_stale(self, customer: str, value: bytes) -> bool:
         old, place = self._packed.get(customer), peek(value)[:2]

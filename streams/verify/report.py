@@ -17,7 +17,7 @@ DEATHS: Final = 5
 
 
 def as_json(figures: Figures) -> dict[str, Any]:
-    """Return the figures as one object."""
+    """Return the figures as one object; `deaths` are what workers said that ended by themselves."""
     checks, done = figures.outcome.checks, figures.done
     return {
         "exact": figures.exact,
@@ -30,7 +30,7 @@ def as_json(figures: Figures) -> dict[str, Any]:
         "cache_outages": done[Kind.CACHE],
         "leaves": done[Kind.LEAVE],
         "joins": done[Kind.JOIN],
-        "deaths": len(figures.deaths),
+        "deaths": figures.deaths,
         "longest_stall_seconds": round(figures.longest_stall_seconds, 2),
         "seconds": round(figures.seconds, 1),
         "differences": [sentence for check in checks for sentence in check.differences],

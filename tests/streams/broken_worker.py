@@ -12,7 +12,7 @@ import pickle
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -127,14 +127,16 @@ def stale_restore(stalls: Stalls, *, broken: bool) -> None:
     if not broken:
         return
 
-    def apply(self: Any, records: Sequence[Any]) -> None:
-        for record in records:
+    def apply(self: Any, records: Iterable[Any]) -> int:
+        taken = 0
+        for taken, record in enumerate(records, 1):  # noqa: B007 - the last one is returned
             if record.key[:1] == b"\0":
                 self._partition.progress = progress.read_progress(record.value)
             elif record.value is None:
                 self._packed.pop(record.key.decode(), None)
             else:
                 self._packed[record.key.decode()] = record.value
+        return taken
 
     async def leave(self: Any, noun: str, partition: int, foreign: Sequence[Any]) -> bool:
         return True

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import faust
@@ -29,14 +29,16 @@ class Counts:
         self.counts: dict[bytes, list[int]] = {}
         self.as_of = -1
 
-    def apply(self, records: Sequence[Record]) -> None:
-        for record in records:
+    def apply(self, records: Iterable[Record]) -> int:
+        taken = 0
+        for taken, record in enumerate(records, 1):  # noqa: B007 - the last one is returned
             assert record.key is not None
             read = json.loads(record.value or b"")
             if record.key == PROGRESS:
                 self.as_of = max(self.as_of, read)
             elif read[0] > self.counts.get(record.key, [-1])[0]:
                 self.counts[record.key] = read
+        return taken
 
     def finish(self, origin: Origin | None = None) -> int:
         return self.as_of + 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -30,8 +30,10 @@ class Reading:
         machine, read = self, self.read.setdefault(partition, [])
 
         class Restoring:
-            def apply(self, records: Sequence[Record]) -> None:
+            def apply(self, records: Iterable[Record]) -> int:
+                before = len(read)
                 read.extend(record.value for record in records)
+                return len(read) - before
 
             def finish(self, origin: Origin | None = None) -> int:
                 return machine.start
