@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,19 @@ NAMES: Final = ("occasions", "age", "recency", "mean_total")
 R, ALPHA, A, B = 0.243, 30.9, 0.793, 2.426  # of BG/NBD, alpha in days (4.414 weeks)
 P, Q = 6.25, 3.74  # of Gamma-Gamma
 MOST: Final = 30.0  # of logarithms: any customer's fact, and the odds to have left
+
+
+class _Arithmetic(NamedTuple):
+    """How to compute with numbers, or with arrays: an array of one takes ten times as long."""
+
+    log: Callable[[Any], Any]
+    exp: Callable[[Any], Any]
+    most: Callable[[Any, Any], Any]
+    least: Callable[[Any, Any], Any]
+
+
+SCALARS: Final = _Arithmetic(math.log, math.exp, max, min)
+ARRAYS: Final = _Arithmetic(np.log, np.exp, np.maximum, np.minimum)
 
 
 class Habit:
@@ -64,8 +77,8 @@ class Habit:
         """Return the spend per day, major units; ``None`` where a fact is missing."""
         if not all(name in x for name in NAMES):
             return None
-        row = np.array([[x[name] for name in NAMES]])
-        return float(_spend_many(row, self._order.get())[0])
+        facts = [math.expm1(min(max(x[name], 0.0), MOST)) for name in NAMES]
+        return float(_spend(facts, self._order.get(), SCALARS))
 
     def freeze(self, features: Sequence[str]) -> FrozenHabit | None:
         """Return it as it is now; ``None`` where a fact is missing.
@@ -97,16 +110,16 @@ class FrozenHabit:
 
     def value_many(self, rows: Rows) -> Rows:
         """Return the spend per day of each row, major units, shape (n,)."""
-        return _spend_many(rows[:, self.columns], self.order)
+        facts = np.expm1(np.clip(rows[:, self.columns].T, 0.0, MOST))
+        spend: Rows = _spend(facts, self.order, ARRAYS)
+        return spend
 
 
-def _spend_many(facts: Rows, order: float) -> Rows:
-    occasions, age, silent, usual = np.expm1(np.clip(facts, 0.0, MOST)).T
-    repeats = np.maximum(occasions - 1.0, 0.0)
-    seen, active = ALPHA + age, ALPHA + np.maximum(age - silent, 0.0)
-    leaving = np.log(A / (B + np.maximum(repeats, 1.0) - 1.0))
-    leaving += (R + repeats) * np.log(seen / active)
-    gone = np.where(repeats > 0.0, np.exp(np.minimum(leaving, MOST)), 0.0)
+def _spend(facts: Any, order: float, by: _Arithmetic) -> Any:
+    occasions, age, silent, usual = facts
+    repeats = by.most(occasions - 1.0, 0.0)
+    seen, active = ALPHA + age, ALPHA + by.most(age - silent, 0.0)
+    leaving = by.log(A / (B + by.most(repeats, 1.0) - 1.0)) + (R + repeats) * by.log(seen / active)
+    gone = (repeats > 0.0) * by.exp(by.least(leaving, MOST))  # nobody leaves before coming back
     worth = (P * occasions * usual + (Q - 1.0) * order) / (P * occasions + Q - 1.0)
-    spend: Rows = (R + repeats) / seen / (1.0 + gone) * worth
-    return spend
+    return (R + repeats) / seen / (1.0 + gone) * worth

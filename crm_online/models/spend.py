@@ -73,7 +73,7 @@ class ExpectedSpend(base.Regressor):
         self,
         chance: base.Classifier | None = None,
         size: base.Regressor | None = None,
-        decay: float = 0.999,
+        decay: float = 0.9995,
         sharpness: float = 1.2,
         habit: bool = True,  # noqa: FBT001, FBT002 (River clones by keyword)
     ) -> None:
