@@ -72,8 +72,8 @@ class _Compiler:
         from numba.core import event  # noqa: PLC0415 - as above
 
         self._listens = True
-        event.Listener.register(_Compiler)  # type: ignore[no-untyped-call]
-        event.register("numba:compile", self)
+        event.Listener.register(_Compiler)
+        event.register("numba:compile", self)  # type: ignore[no-untyped-call]
 
     def notify(self, event: Any) -> None:
         self.depth += 1 if event.is_start else -1

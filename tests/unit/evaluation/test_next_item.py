@@ -204,7 +204,7 @@ class _Slow:
 
 
 def test_each_protocol_has_times_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(BASELINES, "slow", _Slow)  # type: ignore[arg-type]
+    monkeypatch.setitem(BASELINES, "slow", _Slow)
     train, test = _clicks(_shop(50), "train"), _clicks(_shop(2_000), "test")
     slow = evaluate_next_item(train, test, baselines=("slow",)).baselines["slow"]
     frozen, learning_on = (
