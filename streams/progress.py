@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from rich.console import Console, RenderableType
 from rich.progress import (
@@ -18,6 +18,8 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+
+from crm_online.models.compiling import is_compiling
 
 __all__ = ["Stage", "progress_bar"]
 
@@ -32,9 +34,12 @@ class Stage(NamedTuple):
     share: float | None
 
 
+COMPILING: Final = Stage("compiling, once per machine", None)
+
+
 @contextmanager
 def progress_bar(stage: Callable[[], Stage], *, beside_output: bool = False) -> Iterator[None]:
-    """Show how much is done for as long as the block runs.
+    """Show how much is done for as long as the block runs, and when kernels are being compiled.
 
     Parameters
     ----------
@@ -43,12 +48,16 @@ def progress_bar(stage: Callable[[], Stage], *, beside_output: bool = False) -> 
     beside_output
         Results go to standard output meanwhile: no bar where that is the same terminal.
     """
+
+    def now() -> Stage:
+        return COMPILING if is_compiling() else stage()
+
     console = Console(stderr=True)
     if console.is_terminal and not (beside_output and sys.stdout.isatty()):
-        with _Bar(stage, console):
+        with _Bar(now, console):
             yield
     else:
-        with _lines(stage):
+        with _lines(now):
             yield
 
 
@@ -86,14 +95,17 @@ def _lines(stage: Callable[[], Stage]) -> Iterator[None]:
     ended = Event()
 
     def report() -> None:
-        began, last, pause, said = time.monotonic(), "", PLAIN_SECONDS, ""
+        began, first, pause, said = time.monotonic(), Stage("", None), PLAIN_SECONDS, ""
         while not ended.wait(pause):
-            word, share = stage()
-            began = time.monotonic() if last and word != last else began
-            last = word
+            now = stage()
+            if now.word != first.word:
+                # What was done under another word says nothing of how fast this one goes.
+                began, first = (
+                    (time.monotonic(), now) if first.word else (began, Stage(now.word, 0.0))
+                )
             seconds = time.monotonic() - began
             pause = max(PLAIN_SECONDS, seconds * PLAIN_SHARE)
-            line = _line(word, share, seconds)
+            line = _line(now, seconds, first.share or 0.0)
             if line != said:
                 said = line
                 sys.stderr.write(line + "\n")
@@ -108,9 +120,12 @@ def _lines(stage: Callable[[], Stage]) -> Iterator[None]:
         reporter.join()
 
 
-def _line(word: str, share: float | None, seconds: float) -> str:
+def _line(stage: Stage, seconds: float, before: float) -> str:
+    """Say how far it is, and where anything was done since `before`, how long the rest takes."""
+    word, share = stage
     if share is None:
         return f"{word} …"
-    if not share or not seconds:
+    if share <= before or not seconds:
         return f"{word}: {share:.0%}"
-    return f"{word}: {share:.0%}, about {seconds * (1.0 - share) / share:,.0f} s left"
+    left = seconds * (1.0 - share) / (share - before)
+    return f"{word}: {share:.0%}, about {left:,.0f} s left"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from crm_online.customers.features import FEATURES
 from crm_online.customers.state import Prediction
 
-__all__ = ["pack_numbers", "prediction_id", "unpack_numbers", "version_of"]
+__all__ = ["offset_of", "pack_numbers", "prediction_id", "unpack_numbers", "version_of"]
 
 _NUMBERS: Final = struct.Struct(f"<{len(FEATURES) + 2}f")
 
@@ -38,6 +38,18 @@ def version_of(model: str, offset: int, contestant: str) -> str:
     ('churn@7046', 'churn@7046/forest')
     """
     return f"{model}@{offset}/{contestant}" if contestant else f"{model}@{offset}"
+
+
+def offset_of(version: str) -> int:
+    """Return how far the log was that a version of a model learned; -1 for none.
+
+    Examples
+    --------
+    >>> offset_of("churn@7046"), offset_of("churn@7046/forest"), offset_of("")
+    (7046, 7046, -1)
+    """
+    offset = version.partition("@")[2].partition("/")[0]
+    return int(offset) if offset else -1
 
 
 def pack_numbers(features: NDArray[np.float64], churn: float | None, value: float | None) -> bytes:

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from crm_online.customers.predictions import offset_of
 from crm_online.log import Effects
 from crm_online.scores import Settled
 
@@ -185,8 +186,8 @@ class Gathering:
             _numbers(row.opened_at.timestamp() for row in rows),
             _numbers(row.due_at.timestamp() for row in rows),
             np.array([offset for offset, _ in self._settled], np.int64),
-            np.array([_as_of(row, "churn") for row in rows], np.int64),
-            np.array([_as_of(row, "value") for row in rows], np.int64),
+            np.array([offset_of(row.models.get("churn", "")) for row in rows], np.int64),
+            np.array([offset_of(row.models.get("value", "")) for row in rows], np.int64),
             _numbers(row.churn_probability for row in rows),
             _numbers(row.expected_value for row in rows),
             np.array([row.churned for row in rows], bool),
@@ -214,11 +215,6 @@ class Gathering:
 
 def _order(row: _Score) -> tuple[int, int, float, str]:
     return row.source.offset, row.source.step, row.source.due, row.customer_id
-
-
-def _as_of(row: Settled, model: str) -> int:
-    version = row.models.get(model, "")
-    return int(version.rpartition("@")[2]) if version else -1
 
 
 def _numbers(values: Iterable[float | None]) -> Numbers:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from crm_online.evaluation.next_item_baselines import BASELINES
-from crm_online.evaluation.next_item_memory import resident_bytes
+from crm_online.evaluation.next_item_memory import held_bytes
 from crm_online.evaluation.next_item_metrics import TOP, ListQuality
 from crm_online.models.next_item import NextItem, Query
 from crm_online.scores import Interaction
@@ -20,6 +19,7 @@ __all__ = ["Evaluation", "Judged", "Progress", "evaluate_next_item"]
 BATCH: Final = 500  # as a scorer asks
 
 Progress = Callable[[str, float], None]
+_Asked = tuple[Interaction, Query | None]  # a click, and the query that it answers
 
 
 def _silent(word: str, share: float) -> None:
@@ -62,17 +62,18 @@ class Judged:
     ----------
     frozen
         Learned TRAIN, and nothing of TEST. Times are microseconds of CPU: per query in batches of
-        500, and per click of TRAIN learned.
+        500 clicks, and per click of TRAIN learned.
     prequential
-        Each click of TEST predicted, then learned. The time per query is the one above, that per
-        interaction what learning takes beside it.
+        Each click of TEST predicted, then learned. The time per query is that of such batches, each
+        put to the model as it stands before it; that per interaction what a click takes beyond it
+        where it is predicted and learned in one.
     memory_bytes
-        By which the process grew while it learned TRAIN; None where the system does not tell.
+        Of all that the model holds once it has learned TRAIN; see `held_bytes`.
     """
 
     frozen: dict[str, float | None]
     prequential: dict[str, float | None]
-    memory_bytes: int | None
+    memory_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,67 +170,58 @@ def _judge(
     popularity: Counter[str],
     progress: Progress,
 ) -> Judged:
-    gc.collect()
-    before = resident_bytes()
-    learning = 0.0
+    learning = _Stopwatch()
     for batch, share in _batches(train):
         progress(f"{name}: learning TRAIN", share)
-        began = time.process_time()
-        model.learn_many(batch)
-        learning += time.process_time() - began
-    after = resident_bytes()
-    frozen, asking = _ask(name, model, test, queries, popularity, progress)
-    per_query = asking / max(frozen.queries, 1)
-    learned_on, both = _replay(name, model, test, queries, popularity, progress)
-    beside = (both - per_query * frozen.queries) / max(len(test), 1)
+        with learning:
+            model.learn_many(batch)
+    held = held_bytes(model)
+    asked = list(zip(test, queries, strict=True))
+    frozen, asking = ListQuality(popularity), _Stopwatch()
+    for batch, share in _batches(asked):
+        progress(f"{name}: TEST, frozen", share)
+        _add(frozen, batch, _ask(model, batch, asking))
+    learned_on, again, both = ListQuality(popularity), _Stopwatch(), _Stopwatch()
+    for batch, share in _batches(asked):
+        progress(f"{name}: TEST, learning on", share)
+        _ask(model, batch, again)
+        with both:
+            lists = model.replay_many([click for click, _ in batch], TOP)
+        _add(learned_on, batch, lists)
     return Judged(
-        _with_times(frozen, per_query, learning / max(len(train), 1)),
-        _with_times(learned_on, per_query, max(beside, 0.0)),
-        None if before is None or after is None else max(after - before, 0),
+        _figures(frozen, asking.seconds, learning.seconds, len(train)),
+        _figures(learned_on, again.seconds, both.seconds - again.seconds, len(test)),
+        held,
     )
 
 
-def _ask(
-    name: str,
-    model: _Model,
-    test: Sequence[Interaction],
-    queries: Sequence[Query | None],
-    popularity: Counter[str],
-    progress: Progress,
-) -> tuple[ListQuality, float]:
-    """Put all queries in batches, learning nothing; return the quality and the seconds."""
-    quality, seconds = ListQuality(popularity), 0.0
-    asked = [(click.item, q) for click, q in zip(test, queries, strict=True) if q is not None]
-    for batch, share in _batches(asked):
-        progress(f"{name}: TEST, frozen", share)
-        began = time.process_time()
-        lists = model.list_many([query for _, query in batch], TOP)
-        seconds += time.process_time() - began
-        for (item, _), listed in zip(batch, lists, strict=True):
-            quality.add(item, listed)
-    return quality, seconds
+class _Stopwatch:
+    """Adds up the processor seconds of blocks."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._began = 0.0
+
+    def __enter__(self) -> None:
+        self._began = time.process_time()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.process_time() - self._began
 
 
-def _replay(
-    name: str,
-    model: _Model,
-    test: Sequence[Interaction],
-    queries: Sequence[Query | None],
-    popularity: Counter[str],
-    progress: Progress,
-) -> tuple[ListQuality, float]:
-    """Predict, then learn each click; return the quality and the seconds."""
-    quality, seconds, place = ListQuality(popularity), 0.0, 0
-    for batch, share in _batches(test):
-        progress(f"{name}: TEST, learning on", share)
-        began = time.process_time()
-        lists = model.replay_many(batch, TOP)
-        seconds += time.process_time() - began
-        for click, listed in zip(batch, lists, strict=True):
-            if queries[place] is not None:
-                quality.add(click.item, listed)
-            place += 1
-    return quality, seconds
+def _ask(model: _Model, batch: Sequence[_Asked], watch: _Stopwatch) -> list[list[str]]:
+    """Put the queries of a batch, learning nothing; returns a list per click, maybe empty."""
+    queries = [query for _, query in batch if query is not None]
+    with watch:
+        found = model.list_many(queries, TOP)
+    lists = iter(found)
+    return [[] if query is None else next(lists) for _, query in batch]
+
+
+def _add(quality: ListQuality, batch: Sequence[_Asked], lists: Sequence[Sequence[str]]) -> None:
+    for (click, query), listed in zip(batch, lists, strict=True):
+        if query is not None:
+            quality.add(click.item, listed)
 
 
 def _batches(rows: Sequence[Any]) -> Iterator[tuple[Sequence[Any], float]]:
@@ -237,11 +229,11 @@ def _batches(rows: Sequence[Any]) -> Iterator[tuple[Sequence[Any], float]]:
         yield rows[first : first + BATCH], first / len(rows)
 
 
-def _with_times(
-    quality: ListQuality, per_query: float, per_interaction: float
+def _figures(
+    quality: ListQuality, asking: float, learning: float, clicks: int
 ) -> dict[str, float | None]:
     return {
         **quality.figures(),
-        "microseconds_per_query": per_query * 1e6,
-        "microseconds_per_interaction": per_interaction * 1e6,
+        "microseconds_per_query": asking / max(quality.queries, 1) * 1e6,
+        "microseconds_per_interaction": max(learning, 0.0) / max(clicks, 1) * 1e6,
     }

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
-__all__ = ["compiled"]
+__all__ = ["compiled", "is_compiling"]
+
+_log = logging.getLogger(__name__)
 
 CONSTANTS = ("layout.py", "weights.py")
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -35,12 +38,51 @@ def compiled(function: Function) -> Function:
     """
     import numba  # noqa: PLC0415 - only who makes a NextItem pays
 
+    _compiler.listen()
     try:
         kernel = numba.njit(cache=True, error_model="numpy")(function)
     except RuntimeError:
         return cast("Function", numba.njit(error_model="numpy")(function))
     _stamp_with_all_kernels(kernel)
     return cast("Function", kernel)
+
+
+def is_compiling() -> bool:
+    """Tell whether a kernel is being compiled, not loaded, which takes half a minute once.
+
+    Examples
+    --------
+    >>> is_compiling()
+    False
+    """
+    return _compiler.depth > 0
+
+
+class _Compiler:
+    """Listens to numba: how many kernels it is compiling, one within the other."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self._listens = False
+        self._said = False
+
+    def listen(self) -> None:
+        if self._listens:
+            return
+        from numba.core import event  # noqa: PLC0415 - as above
+
+        self._listens = True
+        event.Listener.register(_Compiler)
+        event.register("numba:compile", self)  # type: ignore[no-untyped-call]
+
+    def notify(self, event: Any) -> None:
+        self.depth += 1 if event.is_start else -1
+        if not self._said:
+            self._said = True
+            _log.info("compiling, once per machine: this takes half a minute")
+
+
+_compiler: Final = _Compiler()
 
 
 def _stamp_with_all_kernels(kernel: Any) -> None:

@@ -18,6 +18,15 @@ __all__ = ["Row", "Source"]
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
+_FOREIGN: Final = {  # how files begin that are not to be read as text
+    b"PK\x03\x04": "a zip file or a spreadsheet (.xlsx)",
+    b"\xd0\xcf\x11\xe0": "an old spreadsheet (.xls)",
+    b"PAR1\x15": "Parquet",
+    b"%PDF-": "PDF",
+    b"\x89PNG": "a picture",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
 _EXAMPLES = 5
 _ASCII_SHARE: Final = 0.7  # of Latin text, at the least
 
@@ -49,7 +58,7 @@ class Source:
     Raises
     ------
     ConfigurationError
-        Where there is no such file; when it is read, where it is UTF-16.
+        Where there is no such file; when it is read, where it is UTF-16 or no text at all.
     """
 
     def __init__(self, path: Path) -> None:
@@ -99,7 +108,7 @@ class Source:
         Raises
         ------
         ConfigurationError
-            Where a required column is missing; the message names it and those there are.
+            Where required columns are missing; the message names them and those there are.
         """
         with self._opened() as (raw, content):
             # Undecodable bytes survive as surrogates: a bad cell that nobody reads does no harm.
@@ -111,6 +120,8 @@ class Source:
                 raise ConfigurationError(
                     f"{self.path.name} is empty: its first line must name the columns"
                 )
+            if any(ord(c) < ord(" ") and c not in "\t\r\n" for c in header):
+                raise self._no_text("no text")
             delimiter = max(",\t;", key=header.count)
             names = next(csv.reader([header], delimiter=delimiter), [])
             places = _places(names, required, optional, self.path)
@@ -162,22 +173,30 @@ class Source:
             if packed:
                 with gzip.GzipFile(fileobj=raw) as unpacked:
                     content = io.BufferedReader(_Unpacked(unpacked), 1 << 18)
-                    self._refuse_utf16(content)
+                    self._refuse_foreign(content)
                     yield raw, content
             else:
-                self._refuse_utf16(raw)
+                self._refuse_foreign(raw)
                 yield raw, raw
 
-    def _refuse_utf16(self, content: io.BufferedReader[Any]) -> None:
+    def _refuse_foreign(self, content: io.BufferedReader[Any]) -> None:
         try:
-            begin = content.peek(2)[:2]
+            begin = content.peek(8)[:8]
         except (EOFError, OSError, zlib.error):
             return  # whoever reads it comes upon the damage, and says so
-        if begin in _UTF16:
+        if begin[:2] in _UTF16:
             raise ConfigurationError(
                 f"{self.path.name} looks like UTF-16, the 'Unicode text' of spreadsheets: "
                 "save it as UTF-8"
             )
+        for magic, kind in _FOREIGN.items():
+            if begin.startswith(magic):
+                raise self._no_text(kind)
+
+    def _no_text(self, kind: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"{self.path.name} is {kind}: save it as a table (CSV) or as JSON lines, in UTF-8"
+        )
 
 
 class _Unpacked(io.RawIOBase):
@@ -206,15 +225,16 @@ def _places(
 ) -> tuple[int, ...]:
     known = {name.strip().lower(): place for place, name in reversed(list(enumerate(names)))}
     places = [_place(known, accepted) for accepted in required + optional]
-    for accepted, place in zip(required, places, strict=False):
-        if place < 0 and _is_latin_1(names):
-            raise ConfigurationError(
-                f"{path.name} is not UTF-8 but looks like Latin-1 (Windows-1252): save it as UTF-8"
-            )
-        if place < 0:
-            raise ConfigurationError(
-                f"{path.name} has no column {accepted[0]!r}; its columns are: {', '.join(names)}"
-            )
+    missing = [repr(accepted[0]) for accepted, at in zip(required, places, strict=False) if at < 0]
+    if missing and _undecodable("".join(names)):
+        guess = " but looks like Latin-1 (Windows-1252)" if _is_latin_1(names) else ""
+        raise ConfigurationError(f"{path.name} is not UTF-8{guess}: save it as UTF-8")
+    if missing:
+        noun = "column" if len(missing) == 1 else "columns"
+        raise ConfigurationError(
+            f"{path.name} has no {noun} {' and '.join(missing)}; its columns are: "
+            f"{', '.join(names)}"
+        )
     return tuple(places)
 
 

@@ -7,7 +7,7 @@ import logging
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,6 +32,7 @@ from streams.demo.watching import watching
 from streams.embedded import MockBroker, Valkey
 from streams.feeding import feed
 from streams.logs import configure_logs
+from streams.progress import Stage, progress_bar
 from streams.topics import plan
 from streams.worker import Worker
 
@@ -68,7 +69,7 @@ def run_demo(*, seconds: float, customers: int, seed: int) -> int:
     console = Console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop in order
     configure_logs(logging.ERROR)
-    console.print("Starting a broker and a Valkey of its own; the first run compiles for a while.")
+    console.print("Starting a broker and a Valkey of its own.")
     population = Population(PopulationSettings(customers=customers, days=DAYS, seed=seed))
     with MockBroker() as broker, Valkey() as cache:
         settings = only(  # whatever the environment says of servers that are not ours
@@ -90,7 +91,10 @@ async def _run(
     settings: Settings, population: Population, seconds: float, console: Console
 ) -> list[Promise]:
     board, worker = Board(population), Worker(settings, ["score", "learn", "cache"])
-    async with worker.running(), watching(settings, board, worker.fail):
+    async with AsyncExitStack() as parts:
+        with progress_bar(lambda: Stage("starting", None)):
+            await parts.enter_async_context(worker.running())
+        await parts.enter_async_context(watching(settings, board, worker.fail))
         pace = Pace(DAYS * DAY / seconds, time.monotonic)
         events = _until(time.monotonic() + seconds, population.events())
         steps = _counted(plan_replay(events, None), board)

@@ -62,8 +62,8 @@ def load(
       crm-online items load feed.tsv.gz --replace --json
       crm-online items load stock.csv --id StockCode --name Description --dry-run
 
-    Only what changed is written. Exits with 2, and names lines and columns,
-    where anything must be mended first.
+    Only what changed is written. Exits with 1, and names lines and columns,
+    where rows must be mended first; with 2 where the file has no such columns.
     """
     settings = options.settings_of(settings_file, set_, kafka=kafka, app=prefix)
     from streams.items.loading import load_items

@@ -80,6 +80,11 @@ class CatalogueFile(NamedTuple):
     duplicates: int
     problems: list[Problem]
 
+    @property
+    def problem_lines(self) -> list[int]:
+        """Numbers of the lines that anything is wrong with."""
+        return list(dict.fromkeys(problem.line for problem in self.problems))
+
 
 def read_catalogue(
     path: Path, format_: str | None = None, columns: Mapping[str, str | None] | None = None
@@ -109,9 +114,9 @@ def read_catalogue(
     problems: list[Problem] = []
     duplicates = 0
     for line, cells in rows:
-        item = cells if isinstance(cells, Problem) else _item(line, cells)
-        if isinstance(item, Problem):
-            problems.append(item)
+        item = cells if isinstance(cells, list) else _item(line, cells)
+        if isinstance(item, list):
+            problems += item
             continue
         duplicates += item.item_id in items
         items[item.item_id] = item
@@ -139,7 +144,7 @@ def _guess(path: Path) -> str:
 
 def _table_rows(
     source: Source, named: Mapping[str, str]
-) -> Iterator[tuple[int, dict[str, str] | Problem]]:
+) -> Iterator[tuple[int, dict[str, str] | list[Problem]]]:
     """Read rows; a column that was named must be there, and so must the ids."""
     required = [field for field in COLUMNS if field in named or field == "id"]
     optional = [field for field in COLUMNS if field not in required]
@@ -153,14 +158,14 @@ def _table_rows(
 
 def _json_rows(
     source: Source, named: Mapping[str, str]
-) -> Iterator[tuple[int, dict[str, str] | Problem]]:
+) -> Iterator[tuple[int, dict[str, str] | list[Problem]]]:
     for line, text in source.lines():
         try:
             read = msgspec.json.decode(text)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             read = None
         if not isinstance(read, dict):
-            yield line, Problem(line, "", "is no JSON object")
+            yield line, [Problem(line, "", "is no JSON object")]
             continue
         given = {name.strip().lower(): value for name, value in reversed(read.items())}
         yield line, _json_cells(line, given, named)
@@ -168,45 +173,65 @@ def _json_rows(
 
 def _json_cells(
     line: int, given: dict[str, Any], named: Mapping[str, str]
-) -> dict[str, str] | Problem:
-    cells = {}
+) -> dict[str, str] | list[Problem]:
+    cells, problems = {}, []
     for field, usual in COLUMNS.items():
         accepted = (named[field].lower(),) if field in named else usual
         value = next((given[name] for name in accepted if name in given), None)
         if isinstance(value, dict | list) or (field == "id" and isinstance(value, bool | float)):
-            return Problem(line, field, "is neither a text nor a whole number")
+            problems.append(Problem(line, field, "is neither a text nor a whole number"))
         cells[field] = "" if value is None else str(value)
-    return cells
+    return problems or cells
 
 
-def _item(line: int, cells: Mapping[str, str]) -> CatalogueItem | Problem:
+def _item(line: int, cells: Mapping[str, str]) -> CatalogueItem | list[Problem]:
     cells = {field: cell.strip() for field, cell in cells.items()}
-    if not cells["id"]:
-        return Problem(line, "id", "is missing")
-    try:
-        identifier(cells["id"], "it")
-    except EventRejected as rejected:
-        return Problem(line, "id", rejected.message)
     price = _PRICE.fullmatch(cells["price"])
-    if cells["price"] and price is None:
-        return Problem(line, "price", f"{_shown(cells['price'])} is no price such as 12.50")
     available = _WORDS.get(cells["available"].lower().replace("_", " "))
-    if available is None:
-        return Problem(line, "available", f"{_shown(cells['available'])} is neither yes nor no")
-    currency = (price and (price[1] or price[3])) or cells["currency"]
     fields = {
         "item_id": cells["id"],
         "name": cells["name"],
         "category": cells["category"],
         "price": float(price[2]) if price else None,
-        "currency": currency,
-        "available": available,
+        "currency": (price and (price[1] or price[3])) or cells["currency"],
+        "available": available is not False,
     }
+    problems = []
+    if cells["price"] and price is None:
+        message = f"{_shown(cells['price'])} is no price such as 12.50"
+        problems.append(Problem(line, "price", message))
+    if available is None:
+        message = f"{_shown(cells['available'])} is neither yes nor no"
+        problems.append(Problem(line, "available", message))
+    if not problems:
+        try:
+            return msgspec.convert(fields, CatalogueItem)
+        except msgspec.ValidationError:
+            pass  # which names the first field only
+    refused = (Problem(line, *_fault(field, value)) for field, value in fields.items())
+    return problems + [problem for problem in refused if problem.message]
+
+
+def _fault(field: str, value: object) -> tuple[str, str]:
+    """Say what is wrong with one field of an item, by the name of its column; or ``""``."""
+    if field == "item_id":
+        return "id", _fault_of_id(str(value))
     try:
-        return msgspec.convert(fields, CatalogueItem)
+        msgspec.convert({"item_id": "-", field: value}, CatalogueItem)
     except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$.")
-        return Problem(line, path.rstrip("`"), message[:1].lower() + message[1:])
+        message = str(error).partition(" - at `$.")[0].removeprefix(f"{field} ")
+        return field, message[:1].lower() + message[1:]
+    return field, ""
+
+
+def _fault_of_id(item: str) -> str:
+    if not item:
+        return "is missing"
+    try:
+        identifier(item, "it")
+    except EventRejected as rejected:
+        return rejected.message
+    return ""
 
 
 def _shown(cell: str) -> str:

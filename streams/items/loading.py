@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from crm_online.catalogue import CatalogueItem
-from crm_online.errors import ConfigurationError
+from crm_online.errors import CrmOnlineError
 from streams.exits import counted, say
 from streams.items.files import CatalogueFile, read_catalogue
 from streams.items.topic import read_items, write_items
@@ -103,8 +103,10 @@ def load_items(
 
     Raises
     ------
-    ConfigurationError
+    CrmOnlineError
         Where anything in the file is wrong, or nothing is in it; nothing was written then.
+    ConfigurationError
+        Where the file is none, or does not have the columns.
     BrokerUnavailable
         Where no broker answers.
     """
@@ -120,14 +122,15 @@ def load_items(
 
 def _refuse(read: CatalogueFile, path: Path) -> None:
     if read.problems:
-        some = "; ".join(map(str, read.problems[:_NAMED]))
-        more = len(read.problems) - _NAMED
-        raise ConfigurationError(
-            f"nothing was loaded: {counted(len(read.problems), 'row')} of {path.name} must be "
-            f"mended: {some}{f'; and {more:,} more' if more > 0 else ''}"
+        lines = read.problem_lines
+        shown = [each for each in read.problems if each.line in lines[:_NAMED]]
+        more = len(lines) - _NAMED
+        raise CrmOnlineError(
+            f"nothing was loaded: {counted(len(lines), 'row')} of {path.name} must be mended: "
+            f"{'; '.join(map(str, shown))}{f'; and {more:,} more' if more > 0 else ''}"
         )
     if not read.items:
-        raise ConfigurationError(f"nothing was loaded: {path.name} holds no item")
+        raise CrmOnlineError(f"nothing was loaded: {path.name} holds no item")
 
 
 async def _load(settings: Settings, read: CatalogueFile, *, replace: bool) -> Changes:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from crm_online.metrics import ContestUpdate, Standing
-from streams.exits import say
+from streams.exits import counted, say
 from streams.model_commands.reading import Live, read_live
 from streams.screen import screen
 
@@ -110,9 +110,21 @@ def compare_models(settings: Settings, model: str | None, *, json: bool = False)
     challengers = [(c, s) for c in contests for s in c.contestants if not s.champion]
     if not challengers:
         say("nobody challenges: name challengers in CRM_CHURN_CHALLENGERS or CRM_VALUE_CHALLENGERS")
+    if waiting := [each for _, each in challengers if not each.compared and not each.benched]:
+        say(_why_not_compared(waiting, settings.min_outcomes))
     _print(console, _COMPARED, (_compared(contest, each) for contest, each in challengers))
     _print(console, _CHANGED, (row for contest in contests for row in _changes(contest)))
     return 0
+
+
+def _why_not_compared(waiting: Iterable[Standing], min_outcomes: int) -> str:
+    """Say when those will be compared who are not."""
+    some = ", ".join(f"{each.name} ({counted(each.learned, 'outcome')})" for each in waiting)
+    return (
+        f"learned, but not compared yet: {some}. Contestants predict from {min_outcomes} outcomes "
+        "of each kind on (CRM_MIN_OUTCOMES): churned and active, or customers who spent. A low "
+        "share takes longer, and after a change of champion all comparisons begin anew"
+    )
 
 
 def _about(contest: ContestUpdate) -> dict[str, Any]:

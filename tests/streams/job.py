@@ -46,6 +46,7 @@ __all__ = [
     "assert_same_states",
     "cached",
     "comparable",
+    "declared_settings",
     "dumped",
     "in_turn",
     "job_settings",
@@ -89,6 +90,14 @@ def job_settings(
         "session_timeout_seconds": 6.0,
     }
     return Settings.model_validate(given | more)
+
+
+def declared_settings(app: str, broker: MockBroker | RealKafka, valkey: Valkey) -> Settings:
+    """Return settings of a job whose topics are there."""
+    found = job_settings(app, broker, valkey)
+    if found.declare_topics:
+        create_missing(found)
+    return found
 
 
 def population(customers: int = 40, days: float = 45.0, seed: int = 3) -> list[RawEvent]:

@@ -35,9 +35,8 @@ from streams.dead_letters.showing import show_dead_letter
 from streams.embedded import MockBroker, RealKafka, Valkey
 from streams.embedded.server import HOST, free_ports
 from streams.feeding import partition_of
-from streams.topics import create_missing
 from tests.builders import START, order_completed, product_viewed
-from tests.streams.job import PARTITIONS, Tail, job_settings, shelved, working
+from tests.streams.job import PARTITIONS, Tail, declared_settings, shelved, working
 from tests.streams.workers import append
 
 GOOD = order_completed("spade", user="ann", at=START + 60.0)
@@ -48,10 +47,7 @@ ORDERS = 1
 
 @pytest.fixture
 def settings(app: str, broker: MockBroker | RealKafka, valkey: Valkey) -> Settings:
-    found = job_settings(app, broker, valkey)
-    if found.declare_topics:
-        create_missing(found)
-    return found
+    return declared_settings(app, broker, valkey)
 
 
 def refused(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from crm_online.errors import ConfigurationError
+from crm_online.errors import CrmOnlineError
 from crm_online.log import Message
 from crm_online.settings import Settings
 from streams.embedded import MockBroker, RealKafka, Valkey
@@ -17,9 +17,8 @@ from streams.feeding import partition_of
 from streams.items.loading import load_items
 from streams.items.showing import list_items, show_item
 from streams.items.topic import read_items
-from streams.topics import create_missing
 from tests.builders import START, product_viewed
-from tests.streams.job import PARTITIONS, Tail, job_settings, working
+from tests.streams.job import PARTITIONS, Tail, declared_settings, working
 from tests.streams.workers import append
 
 CUSTOMERS = ("ann", "bob", "cid", "dan")
@@ -27,10 +26,7 @@ CUSTOMERS = ("ann", "bob", "cid", "dan")
 
 @pytest.fixture
 def settings(app: str, broker: MockBroker | RealKafka, valkey: Valkey) -> Settings:
-    found = job_settings(app, broker, valkey)
-    if found.declare_topics:
-        create_missing(found)
-    return found
+    return declared_settings(app, broker, valkey)
 
 
 def file_of(folder: Path, *rows: str) -> Path:
@@ -96,9 +92,9 @@ def test_a_wrong_row_or_none_or_a_trial_writes_nothing(settings: Settings, tmp_p
     load_items(settings, file_of(tmp_path, "mug,Mug,5,yes"))
     before = ends(settings)
     wrong = file_of(tmp_path, "pot,Pot,1,yes", "saw,Saw,cheap,yes")
-    with pytest.raises(ConfigurationError, match="line 3, price: 'cheap'"):
+    with pytest.raises(CrmOnlineError, match="line 3, price: 'cheap'"):
         load_items(settings, wrong, replace=True)
-    with pytest.raises(ConfigurationError, match="holds no item"):
+    with pytest.raises(CrmOnlineError, match="holds no item"):
         load_items(settings, file_of(tmp_path), replace=True)
     load_items(settings, file_of(tmp_path, "pot,Pot,1,yes"), dry_run=True)
     assert ends(settings) == before

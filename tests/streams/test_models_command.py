@@ -127,6 +127,20 @@ def test_what_cannot_be_done_is_said_and_nothing_is_written(
     assert orders(settings) == []
 
 
+def test_who_was_not_compared_yet_is_named_with_the_reason(
+    app: str, broker: MockBroker | RealKafka
+) -> None:
+    real = isinstance(broker, RealKafka)
+    found = Settings(app=app, kafka=broker.address, partitions=4, declare_topics=real)
+    create_missing(found)
+    young = Learner(Settings(min_outcomes=500, churn_challengers={"prior": CHALLENGERS["prior"]}))
+    young.process("outcomes", log_of(history(200)))
+    asyncio.run(append(found, "metrics", young.metrics()))
+    said = " ".join(run(found, "compare", "churn").stderr.split())
+    assert "not compared yet: prior (" in said
+    assert "CRM_MIN_OUTCOMES" in said
+
+
 def test_before_the_first_outcome_it_says_so(app: str, broker: MockBroker | RealKafka) -> None:
     real = isinstance(broker, RealKafka)
     empty = Settings(app=app, kafka=broker.address, partitions=4, declare_topics=real)

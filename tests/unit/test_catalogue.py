@@ -211,7 +211,7 @@ class TestFile:
             ("a,Mug,-1,yes", "line 2, price: '-1' is no price such as 12.50"),
             ('a,Mug,"1,50",yes', "line 2, price: '1,50' is no price such as 12.50"),
             ("a,Mug,nan,yes", "line 2, price: 'nan' is no price such as 12.50"),
-            ("a,Mug,1e999,yes", "line 2: price is not finite"),
+            ("a,Mug,1e999,yes", "line 2, price: is not finite"),
             ("a,Mug,1,perhaps", "line 2, available: 'perhaps' is neither yes nor no"),
             ("a,Mug", "line 2, available: ''"),
         ],
@@ -222,6 +222,38 @@ class TestFile:
             assert read_catalogue(file).problems == []  # a short row: what is left out is optional
         else:
             assert [str(problem) for problem in read_catalogue(file).problems] == [said]
+
+    def test_all_that_is_wrong_in_a_row_is_named(self, tmp_path: Path) -> None:
+        row = f"a\x07b,{'x' * 1001},-1,perhaps,eur"
+        found = read_catalogue(table(tmp_path, "id,name,price,available,currency", row, "b,,,,"))
+        assert [each.column for each in found.problems] == [
+            *("available", "currency", "id", "name", "price")
+        ]
+        assert found.problem_lines == [2]
+
+    def test_all_columns_that_are_missing_are_named(self, tmp_path: Path) -> None:
+        file = table(tmp_path, "id,name", "a,Mug")
+        with pytest.raises(ConfigurationError, match="no columns 'Group' and 'EUR'; its columns"):
+            read_catalogue(file, columns={"category": "Group", "price": "EUR"})
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            (b"PK\x03\x04\x14\x00", r"a zip file or a spreadsheet \(\.xlsx\): save it as a table"),
+            (b"\x89PNG\r\n\x1a\n\x00", "is a picture: save"),
+            (b"id,na\x00me\na,b\n", "is no text: save"),
+            (bytes(range(1, 256)), "is no text: save"),
+            ("\u8868,id\n".encode("gbk")[:-4] + b"\n", "is not UTF-8: save"),
+        ],
+    )
+    def test_what_is_no_text_is_told_in_a_sentence(
+        self, tmp_path: Path, content: bytes, said: str
+    ) -> None:
+        for name in ("items.csv", "items.csv.gz"):
+            file = tmp_path / name
+            file.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+            with pytest.raises(ConfigurationError, match=said):
+                read_catalogue(file)
 
     @pytest.mark.parametrize(
         ("line", "said"),

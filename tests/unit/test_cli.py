@@ -131,9 +131,7 @@ def events(tmp_path: Path) -> str:
         (["show", "c-1", "--redis", "nonsense"], "the flag for redis: no address of a Redis"),
         (["config", "--set", 'churn_model={"class": "os.system"}'], "CRM_CHURN_MODEL: os.system"),
         (["dead-letters", "list", "--reason", "nope"], "there are: control-characters, empty, "),
-        (["items", "load", "FILE"], "nothing was loaded: events.jsonl holds no item"),
         (["items", "load", "TABLE"], "has no column 'item_id'; its columns are: customer, day"),
-        (["items", "load", "TABLE", "--id", "day", "--price", "customer"], "line 2, price: 'c-1'"),
         (["score", "TABLE", "--format", "clicks"], "has no column 'SessionId'"),
         (["score", "FILE", "--format", "clicks"], "events.jsonl is empty"),
         (["worker", "--roles", "dance"], "--roles takes all, or some of score,learn,cache"),
@@ -150,6 +148,34 @@ def test_wrong_use_exits_with_2_and_one_sentence(
     assert result.exit_code == 2
     assert said in result.stderr
     assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["items", "load", "FILE"], "nothing was loaded: events.jsonl holds no item"),
+        (["items", "load", "TABLE", "--id", "day", "--price", "customer"], "line 2, price: 'c-1'"),
+        (["score", "FILE"], "the file holds no event"),
+        (["evaluate", "churn", "FILE"], "the file holds no event"),
+        (["evaluate", "next-item", "CLICKS", "CLICKS"], "line 2, column time: a time that cannot"),
+    ],
+)
+def test_what_is_wrong_inside_a_file_exits_with_1_and_one_sentence(
+    tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    contents = {
+        "FILE": ("events.jsonl", ""),
+        "TABLE": ("table.csv", "customer,day\nc-1,2024-01-01\n"),
+        "CLICKS": ("clicks.tsv", "session\titem\ttime\ns\tx\tsoon\n"),
+    }
+    for name, content in contents.values():
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    files = {key: str(tmp_path / name) for key, (name, _) in contents.items()}
+    result = run(*[files.get(each, each) for each in arguments])
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) <= 2
     assert result.stdout == ""
 
 

@@ -16,6 +16,7 @@ from crm_online.evaluation.next_item import evaluate_next_item
 from crm_online.evaluation.next_item_baselines import BASELINES
 from crm_online.evaluation.next_item_files import read_clicks
 from crm_online.evaluation.next_item_metrics import ListQuality
+from crm_online.models.next_item import Query
 from crm_online.scores import Interaction
 from streams.cli import app
 
@@ -167,3 +168,46 @@ def test_the_command_ends_with_a_code(tmp_path: Path, name: str, code: int) -> N
     _write(tmp_path / "bad.tsv", "session\torder\titem", [("s", "?", "x")])
     ended = CliRunner().invoke(app, ["evaluate", "next-item", str(good), str(tmp_path / name)])
     assert ended.exit_code == code
+
+
+def test_memory_is_that_of_the_model_however_small() -> None:
+    small, large = (
+        evaluate_next_item(_clicks(_shop(sessions), "train"), _clicks(_shop(9, 900), "test"))
+        for sessions in (30, 900)
+    )
+    for before, after in (
+        (small.scorer, large.scorer),
+        *((small.baselines[name], large.baselines[name]) for name in BASELINES),
+    ):
+        assert 1_000 < before.memory_bytes < after.memory_bytes
+    again = evaluate_next_item(_clicks(_shop(30), "train"), _clicks(_shop(9, 900), "test"))
+    assert again.scorer.memory_bytes == small.scorer.memory_bytes
+
+
+class _Slow:
+    """Takes longer to answer the more it has learned."""
+
+    def __init__(self) -> None:
+        self._learned = 0
+
+    def learn_many(self, clicks: Sequence[Interaction]) -> None:
+        self._learned += len(clicks)
+
+    def list_many(self, queries: Sequence[Query], k: int) -> list[list[str]]:
+        del k
+        sum(range(200 * self._learned))
+        return [[] for _ in queries]
+
+    def replay_many(self, clicks: Sequence[Interaction], k: int) -> list[list[str]]:
+        self.learn_many(clicks)
+        return self.list_many([Query("", 1)] * len(clicks), k)
+
+
+def test_each_protocol_has_times_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BASELINES, "slow", _Slow)
+    train, test = _clicks(_shop(50), "train"), _clicks(_shop(2_000), "test")
+    slow = evaluate_next_item(train, test, baselines=("slow",)).baselines["slow"]
+    frozen, learning_on = (
+        protocol["microseconds_per_query"] or 0.0 for protocol in (slow.frozen, slow.prequential)
+    )
+    assert learning_on > 3 * frozen > 0
