@@ -233,7 +233,7 @@ class TestFile:
 
     def test_all_columns_that_are_missing_are_named(self, tmp_path: Path) -> None:
         file = table(tmp_path, "id,name", "a,Mug")
-        with pytest.raises(ConfigurationError, match="no columns 'Group' and 'EUR'; its columns"):
+        with pytest.raises(ConfigurationError, match="no columns 'Group', 'EUR'; its columns"):
             read_catalogue(file, columns={"category": "Group", "price": "EUR"})
 
     @pytest.mark.parametrize(

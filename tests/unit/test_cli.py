@@ -132,7 +132,7 @@ def events(tmp_path: Path) -> str:
         (["config", "--set", 'churn_model={"class": "os.system"}'], "CRM_CHURN_MODEL: os.system"),
         (["dead-letters", "list", "--reason", "nope"], "there are: control-characters, empty, "),
         (["items", "load", "TABLE"], "has no column 'item_id'; its columns are: customer, day"),
-        (["score", "TABLE", "--format", "clicks"], "has no column 'SessionId'"),
+        (["score", "TABLE", "--format", "clicks"], "has no columns 'SessionId', 'ItemId', 'Time'"),
         (["score", "FILE", "--format", "clicks"], "events.jsonl is empty"),
         (["worker", "--roles", "dance"], "--roles takes all, or some of score,learn,cache"),
         (["config", "--settings", "/none.toml"], "/none.toml cannot be read"),

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crm_online.errors import ConfigurationError
@@ -269,9 +269,11 @@ def test_no_content_is_fatal(tmp_path_factory: pytest.TempPathFactory, content: 
     for name, header in headers.items():
         for raw in open_dataset(written(folder, header.encode() + content, name), name):
             json.loads(raw.value)
-    assume(content[:2] not in {b"\xff\xfe", b"\xfe\xff"})  # UTF-16 is refused as a whole
-    for raw in open_dataset(written(folder, content), "segment"):
-        assert raw.customer
+    try:
+        for raw in open_dataset(written(folder, content), "segment"):
+            assert raw.customer
+    except ConfigurationError as error:  # UTF-16, an archive, …: refused as a whole
+        assert "save it as" in str(error)
 
 
 @given(st.lists(st.tuples(st.text(max_size=5), st.text(max_size=12), st.text(max_size=12))))
