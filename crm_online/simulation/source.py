@@ -232,8 +232,7 @@ def _places(
     if missing:
         noun = "column" if len(missing) == 1 else "columns"
         raise ConfigurationError(
-            f"{path.name} has no {noun} {', '.join(missing)}; its columns are: "
-            f"{', '.join(names)}"
+            f"{path.name} has no {noun} {', '.join(missing)}; its columns are: {', '.join(names)}"
         )
     return tuple(places)
 
