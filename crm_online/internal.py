@@ -186,7 +186,12 @@ def read_reset(record: Record, key: bytes) -> Reset | None:
     """
     if record.key != RESET_KEY or ce_type(record) != RESET_TYPE:
         return None
-    _check_signed(record, key, RESET_TYPE, "reset")
+    if not _is_signed(record, key, RESET_TYPE):
+        raise SnapshotError(
+            f"the reset at offset {record.offset} of a model's input is not signed with our key: "
+            "give every worker and command the same CRM_SIGNING_KEY, or find out who else writes "
+            "to the topic"
+        )
     try:
         return _decode_reset(record.value or b"")
     except msgspec.MsgspecError as error:
@@ -198,25 +203,22 @@ def read_directive(record: Record, key: bytes) -> Directive | None:
 
     Raises
     ------
+    EventRejected
+        Where it is not signed with our key: what anyone may write must not stop the learner.
     SnapshotError
-        Where it is not signed with our key, or cannot be read.
+        Where it cannot be read.
     """
     if record.key != DIRECTIVE_KEY or ce_type(record) != DIRECTIVE_TYPE:
         return None
-    _check_signed(record, key, DIRECTIVE_TYPE, "directive")
+    if not _is_signed(record, key, DIRECTIVE_TYPE):
+        raise EventRejected(
+            "unsigned-internal-record",
+            "a directive carries no valid signature (CRM_SIGNING_KEY): nothing came of it",
+        )
     try:
         return _decode_directive(record.value or b"")
     except msgspec.MsgspecError as error:
         raise _unreadable(record, "directive") from error
-
-
-def _check_signed(record: Record, key: bytes, kind: bytes, noun: str) -> None:
-    if not _is_signed(record, key, kind):
-        raise SnapshotError(
-            f"the {noun} at offset {record.offset} of a model's input is not signed with our key: "
-            "give every worker and command the same CRM_SIGNING_KEY, or find out who else writes "
-            "to the topic"
-        )
 
 
 def _unreadable(record: Record, noun: str) -> SnapshotError:

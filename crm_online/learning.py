@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ import msgspec
 
 from crm_online.customers.state import DAY
 from crm_online.decoding import RecordDecoder
-from crm_online.errors import SnapshotError
+from crm_online.errors import EventRejected, SnapshotError
 from crm_online.internal import Reset, read_directive, read_reset
 from crm_online.log import Message, Record
 from crm_online.models.active import new_models
@@ -28,6 +29,7 @@ __all__ = ["Learner", "Slot"]
 
 _decode: Final[RecordDecoder[Outcome]] = RecordDecoder("outcomes", Outcome)
 RESERVED: Final = b"\0"
+_log = logging.getLogger(__name__)
 NOWHERE: Final = (-1, -1)
 
 
@@ -152,7 +154,11 @@ class Learner:
 
     def _obey(self, record: Record) -> None:
         reset = read_reset(record, self._key)
-        directive = read_directive(record, self._key)
+        try:
+            directive = read_directive(record, self._key)
+        except EventRejected as rejection:
+            _log.error("%s, at offset %d of the outcomes", rejection, record.offset)
+            return
         if reset is not None:
             self._start_anew(record.offset, reset)
         elif directive is not None:

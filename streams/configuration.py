@@ -234,12 +234,21 @@ def _parsed(name: str, given: _Given) -> Any:
     if not _is_nested(annotation):
         return text
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_distinct)
     except ValueError as error:
         raise ConfigurationError(
             f"{given.label} is no valid JSON ({error}): write a model as "
             '{"class": "river.…"}, a list as ["Order Completed"]'
         ) from None
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a name that stands twice, of which Python would keep the last."""
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{name!r} stands in it twice")
+    return dict(pairs)
 
 
 def _is_nested(annotation: Any) -> bool:

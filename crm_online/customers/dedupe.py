@@ -12,6 +12,7 @@ __all__ = ["DAY_SECONDS", "RING", "is_duplicate", "remember"]
 RING: Final = 32
 DAY_SECONDS: Final = 86_400
 ENTRY: Final = struct.Struct(">8sI")
+LAST: Final = 2**32 - 1  # in 2106; whatever comes later counts as of then
 
 
 @lru_cache(maxsize=1)  # an event's id is first looked for, then remembered
@@ -38,6 +39,8 @@ def is_duplicate(ring: bytes, message_id: str, now: float) -> bool:
     (True, False)
     >>> is_duplicate(ring, "m-1", 1_700_000_000.0 + 25 * 3600)
     False
+    >>> is_duplicate(remember(b"", "m-1", 2.5e11), "m-1", 2.5e11)  # the year 9999
+    True
     """
     if not ring or not message_id:
         return False
@@ -46,7 +49,7 @@ def is_duplicate(ring: bytes, message_id: str, now: float) -> bool:
     while found >= 0:
         if found % ENTRY.size == 0:
             at: int = ENTRY.unpack_from(ring, found)[1]
-            if now - at <= DAY_SECONDS:
+            if min(now, LAST) - at <= DAY_SECONDS:
                 return True
         found = ring.find(digest, found + 1)
     return False
@@ -73,4 +76,4 @@ def remember(ring: bytes, message_id: str, now: float) -> bytes:
     start = max(0, len(ring) - (RING - 1) * size)
     while start < len(ring) and now - ENTRY.unpack_from(ring, start)[1] > DAY_SECONDS:
         start += size
-    return ring[start:] + ENTRY.pack(_digest(message_id), int(now))
+    return ring[start:] + ENTRY.pack(_digest(message_id), min(int(now), LAST))

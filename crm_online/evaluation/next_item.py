@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from crm_online.errors import ConfigurationError
 from crm_online.evaluation.next_item_baselines import BASELINES
 from crm_online.evaluation.next_item_memory import held_bytes
 from crm_online.evaluation.next_item_metrics import TOP, ListQuality
@@ -124,6 +125,11 @@ def evaluate_next_item(
     baselines
         Which of them.
 
+    Raises
+    ------
+    ConfigurationError
+        Where no session of `test` has a second click.
+
     Examples
     --------
     >>> def clicks(*rows):
@@ -134,6 +140,11 @@ def evaluate_next_item(
     (1, 1.0, 0.0)
     """
     queries = _queries(test)
+    if not any(queries):
+        raise ConfigurationError(
+            "there is nothing to rate: no session of TEST has a second click, or the columns of "
+            "session and item are others"
+        )
     popularity = Counter(click.item for click in train)
     model = NextItem(seed=seed).warm_up()
     return Evaluation(

@@ -118,9 +118,13 @@ class ChurnModel:
 
     @property
     def base_rate(self) -> float | None:
-        """Share of churned customers among all outcomes; ``None`` before the first."""
+        """Share of churned customers among all outcomes; ``None`` before the first.
+
+        One churned and one active customer are added (Laplace's rule of succession): a handful of
+        outcomes makes nothing certain.
+        """
         outcomes = self.churned + self.active
-        return self.churned / outcomes if outcomes else None
+        return (self.churned + 1) / (outcomes + 2) if outcomes else None
 
     def calibrated(self, min_outcomes: int | None = None) -> bool:
         """Tell whether at least so many outcomes of both classes were learned."""

@@ -54,12 +54,12 @@ def rate_churn(request: Request, *, baselines: bool, json: bool) -> int:
             tell=tell,
         )
     report = {**replayed.about(request), **rated.report()}
-    if request.plot is not None:
-        draw_churn(rated, request.plot)
     if json:
         print_json(report)
     else:
         _print(report)
+    if request.plot is not None:  # last: a picture that fails costs no figure
+        draw_churn(rated, request.plot)
     return 0
 
 

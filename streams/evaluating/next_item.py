@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from crm_online.evaluation.next_item import evaluate_next_item
 from crm_online.evaluation.next_item_files import read_clicks
 from crm_online.evaluation.next_item_plots import draw_next_item
 from streams.evaluating.tables import print_json, print_models
+from streams.exits import counted, say
 from streams.progress import Stage, progress_bar
+
+if TYPE_CHECKING:
+    from crm_online.scores import Interaction
 
 __all__ = ["rate_next_item"]
 
@@ -29,6 +33,7 @@ _HEADS: Final = {
     "microseconds_per_query": "µs/query",
     "microseconds_per_interaction": "µs/click",
 }
+TRAIN, TEST = "train", "test"
 _TITLES: Final = {
     "frozen": "Nothing learned from TEST:",
     "prequential": "Each click of TEST predicted, then learned:",
@@ -51,16 +56,36 @@ def rate_next_item(train: Path, test: Path, *, seed: int, plot: Path | None, jso
     """
     with _telling() as tell:
         tell("reading", 0.0)
-        learned, asked = read_clicks(train, "train"), read_clicks(test, "test")
+        learned, asked = read_clicks(train, TRAIN), read_clicks(test, TEST)
+        _warn_of_repeats(learned, asked)
         found = evaluate_next_item(learned, asked, seed=seed, progress=tell)
     report = asdict(found)
-    if plot is not None:
-        draw_next_item(found, plot)
     if json:
         print_json(report)
     else:
         _print(report)
+    if plot is not None:  # last: a picture that fails costs no figure
+        draw_next_item(found, plot)
     return 0
+
+
+def _warn_of_repeats(learned: Sequence[Interaction], asked: Sequence[Interaction]) -> None:
+    """Say where sessions of TEST stand in TRAIN, too: their figures are of what was learned."""
+    known, wanted = _sessions(learned, TRAIN), _sessions(asked, TEST)
+    repeats = sum(known.get(name) == items for name, items in wanted.items())
+    if repeats:
+        say(
+            f"{counted(repeats, 'session')} of {len(wanted):,} in TEST stand in TRAIN, too: what "
+            "was learned from them is no prediction; split the file by time",
+            style="yellow",
+        )
+
+
+def _sessions(clicks: Sequence[Interaction], part: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for click in clicks:
+        found.setdefault(click.customer.removeprefix(f"{part}-"), []).append(click.item)
+    return found
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -90,4 +91,6 @@ def check_plot(plot: Path | None) -> None:
         raise ConfigurationError(f"--plot takes a name that ends in {' or '.join(_PICTURES)}")
     if not plot.parent.is_dir():
         raise ConfigurationError(f"--plot: there is no folder {plot.parent}")
+    if plot.is_dir() or not os.access(plot if plot.exists() else plot.parent, os.W_OK):
+        raise ConfigurationError(f"--plot: {plot} cannot be written")
     require("matplotlib", purpose="--plot")

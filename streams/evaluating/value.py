@@ -37,12 +37,12 @@ def rate_value(request: Request, *, baselines: bool, json: bool) -> int:
             tell=tell,
         )
     report = {**replayed.about(request), **rated.report()}
-    if request.plot is not None:
-        draw_value(rated, request.plot)
     if json:
         print_json(report)
     else:
         _print(report, request.settings.currency)
+    if request.plot is not None:  # last: a picture that fails costs no figure
+        draw_value(rated, request.plot)
     return 0
 
 

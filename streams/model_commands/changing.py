@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from crm_online.errors import ConfigurationError
 from crm_online.internal import directive
-from streams.model_commands.reading import read_live
+from streams.model_commands.reading import check_key, read_live
 from streams.topics import partition_count
 from streams.upkeep.reporting import Report, print_report
 from streams.upkeep.writing import writing
@@ -38,6 +38,8 @@ def promote(settings: Settings, model: str, name: str, *, json: bool = False) ->
     ------
     ConfigurationError
         Where nobody like that can be promoted.
+    SnapshotError
+        Where our signing key is not the learner's.
     BrokerUnavailable
         Where no broker answers, or it refuses us.
     """
@@ -63,6 +65,8 @@ def roll_back(settings: Settings, model: str, *, json: bool = False) -> int:
     ------
     ConfigurationError
         Where there was no other.
+    SnapshotError
+        Where our signing key is not the learner's.
     BrokerUnavailable
         Where no broker answers, or it refuses us.
     """
@@ -101,6 +105,7 @@ def _key(settings: Settings) -> bytes:
 
 def _write(settings: Settings, message: Message) -> None:
     partition_count(settings, "outcomes")  # which says where there is no such topic
+    asyncio.run(check_key(settings))  # or the learner would pass the record over
 
     async def write() -> None:
         async with writing(settings) as writer:

@@ -11,6 +11,7 @@ import msgspec
 from crm_online.errors import ConfigurationError
 from crm_online.internal import ce_type
 from crm_online.metrics import ContestUpdate, DriftUpdate, QualityUpdate
+from crm_online.models.snapshots import read_manifest
 from streams.topics import partition_count
 from streams.upkeep.scanning import Scan
 from streams.upkeep.work import Work
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from crm_online.log import Record
     from crm_online.settings import Settings
 
-__all__ = ["Live", "read_live"]
+__all__ = ["Live", "check_key", "read_live"]
 
 LOOK_BACK: Final = 2_000  # records; the learner writes about a dozen at once
 
@@ -97,3 +98,23 @@ async def read_live(settings: Settings) -> Live:
                 async for _, records in scan.read("metrics", {0: span}, "reading"):
                     live.apply(records)
     return live
+
+
+async def check_key(settings: Settings) -> None:
+    """See that the newest snapshots are signed with our key.
+
+    Raises
+    ------
+    SnapshotError
+        Where one is not.
+    """
+    key = settings.signing_key.get_secret_value().encode()
+    manifests: dict[str, bytes] = {}
+    async with Scan(settings, Work()) as scan:
+        bounds = await scan.bounds("models", 1)
+        async for _, records in scan.read("models", bounds, "reading"):
+            for record in records:
+                if record.key and record.value and b"/" not in record.key:  # no chunk
+                    manifests[record.key.decode()] = record.value
+    for name, manifest in manifests.items():
+        read_manifest(name, manifest, key)

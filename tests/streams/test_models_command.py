@@ -152,3 +152,15 @@ def test_before_the_first_outcome_it_says_so(app: str, broker: MockBroker | Real
         2,
         True,
     )
+
+
+def test_another_signing_key_is_refused_before_anything_is_written(settings: Settings) -> None:
+    learner = Learner(CONTESTED)
+    learner.process("outcomes", log_of(history(20, touches=2)))
+    asyncio.run(append(settings, "models", learner.publish()))
+    done = run(
+        settings, "promote", "churn", "prior", "--set", "signing_key=another-key-of-32-bytes"
+    )
+    assert done.exit_code == 1
+    assert "not signed with our key" in done.stderr
+    assert not orders(settings)

@@ -93,6 +93,7 @@ def test_what_kubernetes_sets_is_left_alone() -> None:
         ({"CRM_HORIZON_DAYS": "nan"}, "CRM_HORIZON_DAYS: "),
         ({"CRM_PARTITIONS": "none"}, "CRM_PARTITIONS: "),
         ({"CRM_CHURN_MODEL": '{"class":'}, "CRM_CHURN_MODEL is no valid JSON"),
+        ({"CRM_CHURN_CHALLENGERS": '{"a": {}, "a": {}}'}, "'a' stands in it twice"),
         ({"CRM_ACTIVITY_KINDS": "a,b"}, "CRM_ACTIVITY_KINDS is no valid JSON.*Order Completed"),
         ({"CRM_ACTIVITY_KINDS": '["Order Complete"]'}, "CRM_ACTIVITY_KINDS: no such .*Complete"),
         ({"CRM_STATE_TTL_DAYS": "5"}, "state_ttl_days must exceed .*see CRM_STATE_TTL_DAYS"),

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from crm_online import Learner, Settings
 from crm_online.contract.records import RECORDS
-from crm_online.errors import SnapshotError
 from crm_online.internal import directive, reset
 from crm_online.log import LogRecord, Message
 from crm_online.models.active import LEARNERS_OWN, ActiveModels
@@ -160,10 +159,16 @@ def test_a_directive_moves_every_model_on() -> None:
 
 
 @pytest.mark.parametrize("key", [b"another", b""])
-def test_only_our_own_directives_count(key: bytes) -> None:
+def test_only_our_own_directives_count_and_none_stops_the_learner(
+    key: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    learner = Learner(CONTESTED)
     forged = LogRecord(0, 0, *directive(key, "churn", "promote", "linear"))
-    with pytest.raises(SnapshotError, match=r"directive at offset 0 .* CRM_SIGNING_KEY"):
-        Learner(CONTESTED).process("outcomes", [forged])
+    learner.process("outcomes", [forged])
+    assert learner.contests["churn"].contest.champion == "main"
+    assert not learner.contests["churn"].contest.changes
+    assert "CRM_SIGNING_KEY" in caplog.text
+    assert "at offset 0" in caplog.text
 
 
 def test_a_reset_forgets_all_of_it() -> None:

@@ -211,3 +211,17 @@ def test_each_protocol_has_times_of_its_own(monkeypatch: pytest.MonkeyPatch) -> 
         protocol["microseconds_per_query"] or 0.0 for protocol in (slow.frozen, slow.prequential)
     )
     assert learning_on > 3 * frozen > 0
+
+
+def test_sessions_of_one_click_leave_nothing_to_rate() -> None:
+    train = _clicks(_shop(3), "train")
+    singles = [row for row in _shop(4, 3) if row[1] == 0]
+    with pytest.raises(ConfigurationError, match="no session of TEST has a second click"):
+        evaluate_next_item(train, _clicks(singles, "test"))
+
+
+def test_sessions_that_were_learned_are_told(tmp_path: Path) -> None:
+    file = _write(tmp_path / "both.tsv", "session\torder\titem", _shop(6))
+    found = CliRunner().invoke(app, ["evaluate", "next-item", str(file), str(file), "--json"])
+    assert found.exit_code == 0, found.stderr
+    assert "6 sessions of 6 in TEST stand in TRAIN, too" in found.stderr
