@@ -21,12 +21,12 @@ def rate_segments(request: Request, *, json: bool) -> int:
         return replayed.code
     found = evaluate_segments(replayed.gathering, request.sweep_seconds)
     report = {**replayed.about(request), **found.report}
-    if request.plot is not None:
-        draw_segments(found, request.plot)
     if json:
         print_json(report)
     else:
         _print(report, request.settings.currency)
+    if request.plot is not None:  # last: a picture that fails costs no figure
+        draw_segments(found, request.plot)
     return 0
 
 

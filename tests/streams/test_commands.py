@@ -141,7 +141,7 @@ class TestBadFiles:
         (tmp_path / "junk").write_bytes(random.Random(7).randbytes(5000))
         result = run("score", str(tmp_path / "junk"), "--format", format_)
         assert result.exit_code == 2
-        assert "has no column" in result.stderr
+        assert "is not UTF-8: save it as UTF-8" in result.stderr
         assert result.stderr.strip().isprintable()
 
     def test_garbage_as_events_becomes_dead_letters(self, tmp_path: Path) -> None:
