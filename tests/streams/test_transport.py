@@ -102,7 +102,7 @@ async def test_two_workers_share_the_partitions_and_count_exactly(
     real_kafka: RealKafka, app: str, tmp_path: Path
 ) -> None:
     settings = make_topics(real_kafka, app).model_copy(update={"max_batch": 100})
-    total = 20_000
+    total = 60_000  # takes the first alone longer than the second takes to join
     await write_events(settings, total)
     with Worker(settings, tmp_path, 0.02) as first:
         await first.until(lambda w: w.figure("events") > 0)
