@@ -18,6 +18,7 @@ from streams.apps import RoleApp, make_app
 from streams.ending import end_process
 from streams.health import Health
 from streams.logs import configure_logs
+from streams.memory import share_one_heap
 from streams.topics import check_policies, create_missing
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Worker:
 
 def run(settings: Settings, roles: Sequence[str]) -> None:
     """Run the service until SIGTERM or SIGINT; a failure ends the process with exit code 1."""
+    share_one_heap()
     configure_logs()
     create_missing(settings)
     check_policies(settings)
