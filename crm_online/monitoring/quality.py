@@ -71,6 +71,9 @@ class Quality:
         return {
             "settled": self.settled,
             "late": self.late,
+            "unscored": self.unscored,
+            "scored": scored,
+            "valued": self._valued,
             "churn_rate": churned / scored if scored else None,
             "auc": auc_of_counts(*self._histogram.astype(float)),
             "log_loss": self._loss / scored if scored else None,

@@ -21,8 +21,10 @@ _HEADS: Final = {
     "log_loss": "log loss",
     "brier": "Brier",
     "ece": "ECE",
-    "ece_after_1000": "ECE, seasoned",
     "lift_10": "lift 10 %",
+    "auc_after_1000": "AUC*",
+    "log_loss_after_1000": "log loss*",
+    "ece_after_1000": "ECE*",
     "seconds": "seconds",
 }
 
@@ -42,7 +44,7 @@ def rate_churn(request: Request, *, baselines: bool, json: bool) -> int:
     if baselines:
         require("lightgbm", purpose="--baselines")
     replayed = replay(request)
-    if replayed.code:
+    if replayed.empty:
         return replayed.code
     with one_thread(), telling() as tell:
         rated = evaluate_churn(
@@ -60,7 +62,7 @@ def rate_churn(request: Request, *, baselines: bool, json: bool) -> int:
         _print(report)
     if request.plot is not None:  # last: a picture that fails costs no figure
         draw_churn(rated, request.plot)
-    return 0
+    return replayed.code
 
 
 def _print(report: dict[str, Any]) -> None:
@@ -72,3 +74,4 @@ def _print(report: dict[str, Any]) -> None:
         "made before any outcome was known.\n\n"
     )
     print_models(report, _HEADS)
+    sys.stdout.write("\n* of predictions made when at least 1,000 labels were known.\n")

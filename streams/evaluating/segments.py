@@ -17,7 +17,7 @@ __all__ = ["rate_segments"]
 def rate_segments(request: Request, *, json: bool) -> int:
     """Replay, look and report; returns the exit code. Parameters are those of `rate_churn`."""
     replayed = replay(request)
-    if replayed.code:
+    if replayed.empty:
         return replayed.code
     found = evaluate_segments(replayed.gathering, request.sweep_seconds)
     report = {**replayed.about(request), **found.report}
@@ -27,7 +27,7 @@ def rate_segments(request: Request, *, json: bool) -> int:
         _print(report, request.settings.currency)
     if request.plot is not None:  # last: a picture that fails costs no figure
         draw_segments(found, request.plot)
-    return 0
+    return replayed.code
 
 
 def _print(report: dict[str, Any], currency: str) -> None:

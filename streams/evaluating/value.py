@@ -26,7 +26,7 @@ _HEADS: Final = {
 def rate_value(request: Request, *, baselines: bool, json: bool) -> int:
     """Replay, rate and report; returns the exit code. Parameters are those of `rate_churn`."""
     replayed = replay(request)
-    if replayed.code:
+    if replayed.empty:
         return replayed.code
     with one_thread(), telling() as tell:
         rated = evaluate_value(
@@ -43,7 +43,7 @@ def rate_value(request: Request, *, baselines: bool, json: bool) -> int:
         _print(report, request.settings.currency)
     if request.plot is not None:  # last: a picture that fails costs no figure
         draw_value(rated, request.plot)
-    return 0
+    return replayed.code
 
 
 def _print(report: dict[str, Any], currency: str) -> None:
