@@ -104,7 +104,12 @@ def live_figures(monitor: Monitor, quality: Quality) -> Iterator[tuple[str, str,
     value: Figures = {"mae": whole["value_mae"], "sum_ratio": whole["value_sum_ratio"]}
     yield "churn", "all", rated["scored"], _floats(churn)
     yield "value", "all", rated["valued"], _floats(value)
-    yield "next_item", "all", rated["next_items"], _floats({name: whole[name] for name in ("hit_rate", "mrr")})
+    yield (
+        "next_item",
+        "all",
+        rated["next_items"],
+        _floats({name: whole[name] for name in ("hit_rate", "mrr")}),
+    )
     estimated = monitor.open.auc()
     for size in WINDOWS:
         window, rows = f"last-{size}", monitor.churn.newest(size)

@@ -186,8 +186,8 @@ def _column_map(names: ColumnNames) -> ColumnMap:
 
 def _leap(silence: Silence) -> str:
     return (
-        f"left out {counted(silence.left_out, 'event')}, from {date_of(silence.first)} on: no other "
-        f"is later than {date_of(silence.newest)}, and a silence of more than "
+        f"left out {counted(silence.left_out, 'event')}, from {date_of(silence.first)} on: no "
+        f"other is later than {date_of(silence.newest)}, and a silence of more than "
         f"{silence.longest / DAY:g} days would settle and forget everything. Correct the wrong "
         "date, or raise CRM_STATE_TTL_DAYS"
     )

@@ -37,9 +37,7 @@ class QualityUpdate(_Record):
     epoch: StrictInt = Field(description="Of crm.outcomes.")
     offset: StrictInt = Field(description="Of the last record of crm.outcomes that is counted.")
     champion: StrictStr = Field(description="Who predicts by now; main is the one configured.")
-    outcomes: StrictInt = Field(
-        description="Rated ones in the window: in time, and with a number."
-    )
+    outcomes: StrictInt = Field(description="Rated ones in the window: in time, and with a number.")
     figures: dict[StrictStr, StrictFloat | None] = Field(
         description="By name; null where a figure does not exist yet."
     )

@@ -12,6 +12,7 @@ from crm_online.evaluation.plots import draw_churn
 from streams.evaluating.replaying import one_thread, replay, telling
 from streams.evaluating.request import Request
 from streams.evaluating.tables import print_json, print_models
+from streams.exits import counted
 
 __all__ = ["rate_churn"]
 
@@ -67,7 +68,8 @@ def rate_churn(request: Request, *, baselines: bool, json: bool) -> int:
 
 def _print(report: dict[str, Any]) -> None:
     sys.stdout.write(
-        f"{report['predictions']:,} predictions of {report['customers']:,} customers settled after "
+        f"{counted(report['predictions'], 'prediction')} of "
+        f"{counted(report['customers'], 'customer')} settled after "
         f"{report['horizon_days']:g} days, {report['churned']:,} churned "
         f"({report['churned'] / report['predictions']:.1%}).\n"
         f"Not rated: {report['late']:,} made too late to be predictions, {report['unscored']:,} "

@@ -62,6 +62,7 @@ def replay(request: Request) -> Replayed:
     seconds = time.perf_counter() - began
     code = history.end()
     _warn_of_silence(history.silence, settings.horizon_days)
+    gathering.require_activity(settings.prediction_interval_days * DAY)
     return Replayed(gathering, seconds, code, empty=history.empty)
 
 

@@ -11,6 +11,7 @@ from crm_online.evaluation.value import evaluate_value
 from streams.evaluating.replaying import one_thread, replay, telling
 from streams.evaluating.request import Request
 from streams.evaluating.tables import print_json, print_models
+from streams.exits import counted
 
 __all__ = ["rate_value"]
 
@@ -48,7 +49,8 @@ def rate_value(request: Request, *, baselines: bool, json: bool) -> int:
 
 def _print(report: dict[str, Any], currency: str) -> None:
     sys.stdout.write(
-        f"{report['predictions']:,} predictions of {report['customers']:,} customers settled after "
+        f"{counted(report['predictions'], 'prediction')} of "
+        f"{counted(report['customers'], 'customer')} settled after "
         f"{report['horizon_days']:g} days, {report['spenders']:,} with spend, "
         f"{report['spent'] / report['predictions']:,.2f} {currency} on average.\n"
         f"Not rated: {report['late']:,} made too late to be predictions, {report['unscored']:,} "

@@ -130,8 +130,8 @@ def _why_not_compared(waiting: Sequence[Standing]) -> str:
     some = ", ".join(f"{each.name} ({counted(each.learned, 'outcome')})" for each in waiting)
     return (
         f"learned, but not compared yet: {some}. Contestants predict from {from_} outcomes "
-        "of each kind on (CRM_MIN_OUTCOMES of the learner): churned and active, or customers who spent. A low "
-        "share takes longer, and after a change of champion all comparisons begin anew"
+        "of each kind on (CRM_MIN_OUTCOMES of the learner): churned and active, or customers who "
+        "spent. A low share takes longer, and after a change of champion all comparisons begin anew"
     )
 
 
