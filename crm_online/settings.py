@@ -28,6 +28,7 @@ ModelSpec = dict[str, Any]
 Positive = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+MOST_OPEN: Final = 1000  # predictions of a customer that await their labels
 CHURN_MODEL: ModelSpec = {"class": "crm_online.models.pacing.TwoPaces"}
 VALUE_MODEL: ModelSpec = {"class": "crm_online.models.spend.ExpectedSpend"}
 CLUSTER_MODEL: ModelSpec = {
@@ -231,6 +232,12 @@ class Settings(BaseSettings):
     def _consistent(self) -> Settings:
         if self.state_ttl_days <= self.active_days + self.horizon_days:
             raise ValueError("state_ttl_days must exceed active_days + horizon_days")
+        least = self.horizon_days / MOST_OPEN
+        if self.prediction_interval_days < least:
+            raise ValueError(
+                f"prediction_interval_days must be at least {least:.3g}, a {MOST_OPEN}th of "
+                "horizon_days: a customer's state holds all predictions of a horizon"
+            )
         if self.max_in_flight_events < self.max_batch:
             raise ValueError("max_in_flight_events must be at least max_batch")
         if (self.kafka_username is None) != (self.kafka_password is None):
