@@ -18,6 +18,7 @@ from pydantic import (
     StrictStr,
 )
 
+from crm_online.contract.actions import Action
 from crm_online.contract.metrics import ContestUpdate, DriftUpdate, QualityUpdate
 from crm_online.contract.times import When
 
@@ -236,4 +237,5 @@ RECORDS: dict[str, type[BaseModel]] = {
     "crm.quality.updated": QualityUpdate,
     "crm.drift.updated": DriftUpdate,
     "crm.contest.updated": ContestUpdate,
+    "crm.action.decided": Action,
 }
