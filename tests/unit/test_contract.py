@@ -38,6 +38,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "crm.drift.updated": metrics.DriftUpdate,
     "crm.contest.updated": metrics.ContestUpdate,
     "crm.action.decided": actions.Action,
+    "crm.treatment.settled": scores.TreatmentSettled,
 }
 # What only the hot path knows: sizes, depth, and the Kafka timestamp.
 UNPUBLISHED = {"too-large", "too-deep", "time-in-future"}
