@@ -18,7 +18,9 @@ from crm_online.settings import Settings
 
 __all__ = [
     "HOUR",
+    "KEY",
     "START",
+    "Entry",
     "Scores",
     "actions",
     "in_force",
@@ -31,6 +33,7 @@ __all__ = [
 
 START = 1_709_280_000.0  # 1 March 2024, 8:00 UTC
 HOUR = 3600.0
+Entry = ScoreUpdate | Message | RuleSet
 KEY = Settings().signing_key.get_secret_value().encode()
 
 
@@ -87,11 +90,11 @@ class Scores:
         self.now = START
         self._delay = delay
 
-    def add(self, *entries: ScoreUpdate | Message | RuleSet, late: float = 0.0) -> list[LogRecord]:
+    def add(self, *entries: Entry, late: float = 0.0) -> list[LogRecord]:
         """Append entries; returns just these."""
         return [self._add(entry, late) for entry in entries]
 
-    def _add(self, entry: ScoreUpdate | Message | RuleSet, late: float) -> LogRecord:
+    def _add(self, entry: Entry, late: float) -> LogRecord:
         offset = len(self.records)
         if isinstance(entry, ScoreUpdate):
             if not entry.source.offset:
@@ -118,7 +121,7 @@ def actions(effects: Sequence[Effects]) -> list[Action]:
     ]
 
 
-def run(*entries: ScoreUpdate | Message | RuleSet, **settings: Any) -> list[Action]:
+def run(*entries: Entry, **settings: Any) -> list[Action]:
     """Return the actions on a log of one partition, without those of the rules' own record."""
     log = Scores()
     log.add(*entries)

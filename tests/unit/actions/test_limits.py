@@ -12,7 +12,19 @@ from crm_online.actions.records import Action
 from crm_online.internal import read_treatment
 from crm_online.log import LogRecord
 from crm_online.scores import ScoreUpdate
-from tests.acting import HOUR, KEY, START, Scores, actions, process, rule_set, run, score, tick
+from tests.acting import (
+    HOUR,
+    KEY,
+    START,
+    Entry,
+    Scores,
+    actions,
+    process,
+    rule_set,
+    run,
+    score,
+    tick,
+)
 
 DAY = 24 * HOUR
 RISK = {"when": {"churn_above": 0.7}}
@@ -156,7 +168,7 @@ def test_what_is_no_longer_true_when_quiet_hours_end_expires() -> None:
     rules = rule_set({"when": {"cart_left_hours": 1}}, **QUIET)
     added = score("ann", START + 14 * HOUR, event="Product Added", items=["p-1"])
     bought = score("ann", START + 20 * HOUR, event="Order Completed", items=["p-1"])
-    log = [score("ann", START), added, tick(START + 16 * HOUR)]
+    log: list[Entry] = [score("ann", START), added, tick(START + 16 * HOUR)]
     end = tick(START + 24 * HOUR)
     found = run(rules, *log, bought, end, max_action_age_seconds=1e6)
     assert said(found) == [("held", "quiet_hours"), ("expired", "no_longer_true")]
@@ -179,7 +191,7 @@ def test_a_rule_that_is_gone_lets_nothing_go() -> None:
 
 def test_a_released_action_counts_towards_the_caps_of_its_day() -> None:
     rules = rule_set(RISK, RISK | {"priority": 1}, limits={"overall": [{"at_most": 1}]}, **QUIET)
-    log = [*swings(first=15.0), tick(START + 23.5 * HOUR), *swings(first=25.0)]
+    log: list[Entry] = [*swings(first=15.0), tick(START + 23.5 * HOUR), *swings(first=25.0)]
     found = run(rules, *log, max_action_age_seconds=1e6)
     assert [(a.rule, a.status) for a in found] == [
         *[("rule-1", "held"), ("rule-0", "held")],
@@ -195,7 +207,7 @@ def crowd(size: int, first: float = 0.0) -> list[ScoreUpdate]:
 
 def test_a_rule_that_matches_everybody_is_held_by_the_global_rate() -> None:
     rules = rule_set(RISK, limits={"overall": [], "per_hour": 40})
-    log = [*crowd(30), *crowd(30, 2.0)]
+    log: list[Entry] = [*crowd(30), *crowd(30, 2.0)]
     for partitions, allowed in ((1, 40), (3, 14)):
         found = run(rules, *log, partitions=partitions)
         counts = Counter((a.why, int(a.at.timestamp() // HOUR)) for a in found)
@@ -246,7 +258,11 @@ def test_an_action_says_all_that_a_template_needs() -> None:
         "items": 2,
         "template": {"subject": "{traits.name}, {segment} {{x}}", "empty": "{item}{traits.no}"},
     }
-    about = {"traits": {"name": "Ann"}, "recommended": ["p-1", "p-2", "p-3"], "segment": "lost"}
+    about: dict[str, Any] = {
+        "traits": {"name": "Ann"},
+        "recommended": ["p-1", "p-2", "p-3"],
+        "segment": "lost",
+    }
     [found] = run(rule_set(rule), *swings(**about))
     assert found.template == {"subject": "Ann, lost {x}", "empty": ""}
     assert found.items == ["p-1", "p-2"]

@@ -8,7 +8,7 @@ import pytest
 
 from crm_online.actions.records import Action
 from crm_online.scores import ScoreUpdate
-from tests.acting import HOUR, START, Scores, actions, process, rule_set, run, score, tick
+from tests.acting import HOUR, START, Entry, Scores, actions, process, rule_set, run, score, tick
 
 DAY = 24 * HOUR
 
@@ -134,14 +134,20 @@ def test_a_cart_that_was_bought_or_emptied_is_not_left() -> None:
 def test_a_cart_is_left_once_unless_it_changes() -> None:
     rules = rule_set({"when": {"cart_left_hours": 1}})
     visits = [later(h, event="page") for h in (5.0, 10.0)]
-    log = [known(), added(1.0), *visits, added(15.0, "p-2"), tick(START + 30 * HOUR)]
+    log: list[Entry] = [known(), added(1.0), *visits, added(15.0, "p-2"), tick(START + 30 * HOUR)]
     assert kinds(run(rules, *log)) == [(2.0, "cart_left"), (16.0, "cart_left")]
 
 
 def test_silence_for_days_comes_once_until_the_customer_is_back() -> None:
     rules = rule_set({"when": {"silent_days": 3}})
     back = later(24 * 10)
-    log = [known(), tick(START + 3 * DAY), tick(START + 3 * DAY + 1), tick(START + 9 * DAY), back]
+    log: list[Entry] = [
+        known(),
+        tick(START + 3 * DAY),
+        tick(START + 3 * DAY + 1),
+        tick(START + 9 * DAY),
+        back,
+    ]
     found = run(rules, *log, tick(START + 30 * DAY), max_action_age_seconds=1e9)
     assert kinds(found) == [(72.0, "silent"), (24.0 * 13, "silent")]
 
@@ -151,7 +157,9 @@ def test_any_is_set_off_by_each_and_all_by_the_last_to_come() -> None:
     valued = {"value_above": 100}
     rules = rule_set({"when": {"any": [high_risk, valued]}}, {"when": {"all": [high_risk, valued]}})
     pairs = [(0.1, 10.0), (0.8, 10.0), (0.8, 200.0), (0.8, 200.0)]
-    log = [later(float(n), churn_probability=p, expected_value=v) for n, (p, v) in enumerate(pairs)]
+    log: list[Entry] = [
+        later(float(n), churn_probability=p, expected_value=v) for n, (p, v) in enumerate(pairs)
+    ]
     found = run(rules, *log)
     assert [(a.rule, a.triggers[0].kind) for a in found] == [
         ("rule-0", "churn_above"),
@@ -162,7 +170,7 @@ def test_any_is_set_off_by_each_and_all_by_the_last_to_come() -> None:
 
 def test_all_can_ask_for_a_level_that_no_trigger_crosses() -> None:
     rules = rule_set({"when": {"all": [{"segment_entered": "at_risk"}, {"silent_days": 2}]}})
-    log = [known(segment="at_risk"), tick(START + 2 * DAY + HOUR)]
+    log: list[Entry] = [known(segment="at_risk"), tick(START + 2 * DAY + HOUR)]
     [found] = run(rules, *log)
     assert [t.kind for t in found.triggers] == ["silent"]
     assert run(rules, known(segment="lost"), tick(START + 2 * DAY + HOUR)) == []
@@ -173,7 +181,11 @@ def test_who_a_rule_is_for() -> None:
     rules = rule_set(
         {"when": {"churn_above": 0.5}, "who": who}, value_tiers={"low": 0, "high": 100, "top": 1000}
     )
-    right = {"segment": "at_risk", "expected_value": 100.0, "traits": {"plan": "gold"}}
+    right: dict[str, Any] = {
+        "segment": "at_risk",
+        "expected_value": 100.0,
+        "traits": {"plan": "gold"},
+    }
     wrong: list[dict[str, Any]] = [
         {"segment": "lost"},
         {"expected_value": 99.0},
@@ -183,7 +195,7 @@ def test_who_a_rule_is_for() -> None:
     ]
     for change in ({}, *wrong):
         said = right | change
-        log = [known(churn_probability=0.1), later(1.0, churn_probability=0.9, **said)]
+        log: list[Entry] = [known(churn_probability=0.1), later(1.0, churn_probability=0.9, **said)]
         assert len(run(rules, *log)) == (not change), change
 
 
@@ -203,7 +215,7 @@ def test_rules_that_change_do_not_fire_again_for_what_fired() -> None:
     silent = {"name": "silent", "action": "b", "when": {"silent_days": 2}}
     before, after = rule_set(risk), rule_set(risk, silent)
     wider = rule_set(risk | {"when": {"churn_above": 0.6}}, silent)
-    log = [churn(0.1, 0.0), churn(0.9, 1.0)]
+    log: list[Entry] = [churn(0.1, 0.0), churn(0.9, 1.0)]
     [found] = run(before, *log, after, churn(0.9, 2.0), wider, churn(0.9, 3.0))
     assert found.rule == "risk"
     assert found.rules == before.version
@@ -213,7 +225,7 @@ def test_a_rule_does_not_fire_for_what_came_true_before_it_was_there() -> None:
     views = [viewed(1.0), viewed(2.0), viewed(3.0)]
     rules = rule_set({"when": {"viewed": 3}}, {"when": {"cart_left_hours": 1}})
     none = rule_set({"when": {"churn_above": 0.9}})
-    log = [none, known(), *views, added(4.0), tick(START + 8 * HOUR)]
+    log: list[Entry] = [none, known(), *views, added(4.0), tick(START + 8 * HOUR)]
     asleep = later(9.0, cause="timer", last_activity_at=added(4.0).at)
     assert run(*log, rules, asleep, tick(START + 20 * HOUR)) == []
     assert run(*log, rules, viewed(10.0), tick(START + 10.5 * HOUR)) == []
