@@ -10,6 +10,7 @@ from streams.evaluating.commands import evaluate_app
 from streams.exits import Commands
 from streams.items.commands import commands as items
 from streams.model_commands.commands import commands as models
+from streams.rules.commands import commands as rules
 from streams.upkeep.commands import adopt, backup, reset, restore
 from streams.verify.commands import verify
 
@@ -29,6 +30,7 @@ app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(models, name="models")
 app.add_typer(items, name="items")
+app.add_typer(rules, name="rules")
 app.command()(verify)
 for command in (adopt, reset, backup, restore):
     app.command()(command)

@@ -12,15 +12,17 @@ import orjson
 import pytest
 
 from crm_online.actions.acting import Actor
+from crm_online.actions.files import read_rules_file
 from crm_online.actions.state import ActionState, decode
 from crm_online.errors import ConfigurationError
 from crm_online.internal import PROGRESS_KEY, TREATMENT_TYPE
+from crm_online.log import Message
 from crm_online.settings import Settings
 from streams.embedded import MockBroker, RealKafka, Valkey
 from streams.feeding import partition_of
 from streams.producer import OutputProducer
 from streams.roles.act import ActRole
-from tests.acting import HOUR, START, Scores, score
+from tests.acting import HOUR, START, Scores, in_force, score
 from tests.streams.job import Process, Tail, in_turn, job_settings, population, send, until, working
 
 NOUNS = ("scores", "actions", "action-state", "events", "outcomes", "state", "models")
@@ -62,10 +64,12 @@ def acting_settings(
     return job_settings(app, broker, valkey, **(given | more))
 
 
-async def write_scores(settings: Settings, log: Scores) -> None:
-    """Put scores where the scorer of their customer would."""
+async def write_scores(settings: Settings, log: Scores, *first: Message) -> None:
+    """Put scores where the scorer of their customer would, behind what comes first everywhere."""
     producer = OutputProducer(settings, lambda error: None)
     await producer.start()
+    for partition in range(settings.partitions):
+        await producer.send(settings.topic("scores"), partition, first)
     for record in log.records:
         where = partition_of(record.key or b"", settings.partitions)
         await producer.send(settings.topic("scores"), where, [record[2:]])  # type: ignore[list-item]
@@ -107,7 +111,7 @@ async def until_acted(tail: Tail) -> None:
     await tail.until(partial(is_done, tail))
 
 
-def in_force(worker: Any) -> set[str]:
+def versions(worker: Any) -> set[str]:
     role = worker.apps["act"].role
     return {role.actor.version(p) for p in range(role._settings.partitions)}
 
@@ -171,16 +175,16 @@ async def test_rules_take_effect_and_change_while_the_worker_runs(
     async with Tail(settings, *NOUNS) as tail, working(settings, ["act"]) as worker:
         role: Any = worker.apps["act"].role
         first = role.rules.version
-        await until(lambda: in_force(worker) == {first})
+        await until(lambda: versions(worker) == {first})
         await write_scores(settings, waves(12, 6))
         await until_acted(tail)
-        await until(lambda: in_force(worker) == {first})
+        await until(lambda: versions(worker) == {first})
         await asyncio.to_thread(rules_file.write_text, "nonsense = [")
         await until(lambda: role._stamp != (-1, -1) and role._stamp[1] == len("nonsense = ["))
-        assert in_force(worker) == {first}
+        assert versions(worker) == {first}
         await asyncio.to_thread(rules_file.write_text, RULES.replace("0.6", "0.5"))
         await until(lambda: role.rules.version != first)
-        await until(lambda: in_force(worker) == {role.rules.version})
+        await until(lambda: versions(worker) == {role.rules.version})
         await write_scores(settings, waves(12, 3, first=20))
         await until_acted(tail)
         await tail.read_all()
@@ -197,12 +201,9 @@ async def test_an_actor_killed_twice_sends_nothing_twice_and_forgets_nothing(
     settings = acting_settings(
         app, real_kafka, valkey, rules_file, max_batch=5, max_in_flight_events=40
     )
-    log = waves(40, 30)
+    log, first = waves(40, 30), in_force(read_rules_file(rules_file))
     async with Tail(settings, *NOUNS) as tail:
-        with Process(settings, tmp_path, ["act"]) as worker:
-            await tail.until(lambda: worker.alive() and len(tail.records["scores"]) == 4)
-            worker.stop()
-        await write_scores(settings, log)
+        await write_scores(settings, log, first)
         for share in (0.2, 0.5):
             with Process(settings, tmp_path, ["act"]) as worker:
                 await tail.until(partial(_has_applied, tail, share * len(log.records), worker))
@@ -232,7 +233,7 @@ async def test_outcomes_carry_what_was_done(
     settings = acting_settings(app, broker, valkey, rules_file)
     async with Tail(settings, *NOUNS) as tail:
         async with working(settings, ["act"]) as worker:
-            await until(lambda: in_force(worker) == {worker.apps["act"].role.rules.version})  # type: ignore[union-attr]
+            await until(lambda: versions(worker) == {worker.apps["act"].role.rules.version})  # type: ignore[union-attr]
         async with working(settings, ["score", "learn", "act"]):
             await send(population(), settings, 2.0)
             await tail.until_applied()
