@@ -8,6 +8,7 @@ from streams import options
 from streams.dead_letters.commands import commands as dead_letters
 from streams.evaluating.commands import evaluate_app
 from streams.exits import Commands
+from streams.exporting.commands import export_app
 from streams.items.commands import commands as items
 from streams.model_commands.commands import commands as models
 from streams.rules.commands import commands as rules
@@ -31,6 +32,7 @@ app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(models, name="models")
 app.add_typer(items, name="items")
 app.add_typer(rules, name="rules")
+app.add_typer(export_app, name="export")
 app.command()(verify)
 for command in (adopt, reset, backup, restore):
     app.command()(command)
