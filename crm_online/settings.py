@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from zoneinfo import available_timezones
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
@@ -114,6 +115,18 @@ class Settings(BaseSettings):
         None, description="Event names that count as activity; default: all that customers do."
     )
 
+    # Actions
+    rules_file: Path | None = Field(
+        None, description="Rules of the role act, TOML or YAML; without it, act does not run."
+    )
+    kept_traits: tuple[str, ...] = Field(
+        (), description="Traits of identify that scores carry, for rules and templates."
+    )
+    timezone: str = Field("UTC", description="Of customers whose events name none.")
+    max_action_age_seconds: PositiveFloat = Field(
+        3600.0, description="Triggers older than this against Kafka's timestamp send nothing."
+    )
+
     # Models
     churn_model: ModelSpec = CHURN_MODEL
     value_model: ModelSpec = VALUE_MODEL
@@ -194,6 +207,13 @@ class Settings(BaseSettings):
                 "no address of a Redis: write redis://[user:password@]host:port/db, rediss://… for "
                 "TLS, or unix://…"
             )
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("name a zone of the IANA database, such as Europe/Berlin")
         return value
 
     @field_validator("currency")

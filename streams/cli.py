@@ -8,8 +8,10 @@ from streams import options
 from streams.dead_letters.commands import commands as dead_letters
 from streams.evaluating.commands import evaluate_app
 from streams.exits import Commands
+from streams.exporting.commands import export_app
 from streams.items.commands import commands as items
 from streams.model_commands.commands import commands as models
+from streams.rules.commands import commands as rules
 from streams.upkeep.commands import adopt, backup, reset, restore
 from streams.verify.commands import verify
 
@@ -29,6 +31,8 @@ app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(models, name="models")
 app.add_typer(items, name="items")
+app.add_typer(rules, name="rules")
+app.add_typer(export_app, name="export")
 app.command()(verify)
 for command in (adopt, reset, backup, restore):
     app.command()(command)
@@ -70,17 +74,20 @@ def worker(
     set_: options.Set = None,
     settings_file: options.SettingsFile = None,
 ) -> None:
-    """Run the service: read events, score, learn, fill the cache.
+    """Run the service: read events, score, learn, fill the cache, act by rules.
 
     Examples:
       crm-online worker
       crm-online worker --roles score --kafka broker-1:9092,broker-2:9092
+      crm-online worker --set rules_file=rules.toml
       CRM_HORIZON_DAYS=60 crm-online worker --settings crm.toml
 
     Runs until SIGTERM or Ctrl-C, and then ends in order with 0.
     """
     settings = options.settings_of(settings_file, set_, kafka=kafka, redis=redis, app=prefix)
     names = options.parse_roles(roles)
+    if roles.strip() == "all":
+        names = options.usable(names, settings)
     from streams.logs import configure_logs, log_loading, warn_of_default_key
 
     configure_logs()

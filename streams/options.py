@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -46,9 +47,15 @@ __all__ = [
     "flags_of",
     "parse_roles",
     "settings_of",
+    "usable",
 ]
 
-ROLES: Final = ("score", "learn", "cache")  # as of `streams.apps`, which takes seconds to import
+ROLES: Final = (
+    "score",
+    "learn",
+    "cache",
+    "act",
+)  # as of `streams.apps`, which takes seconds to import
 _SETTINGS = "Settings"
 _COLUMNS = "Columns of --format csv"
 
@@ -99,7 +106,7 @@ Traceback = Annotated[bool, typer.Option("--traceback", hidden=True)]
 Crowd = Annotated[int, typer.Option(metavar="NUMBER", min=50, help="Size of the population.")]
 CustomerId = Annotated[str, typer.Argument(metavar="CUSTOMER", help="Customer id.")]
 Seconds = Annotated[float, typer.Option(metavar="NUMBER", min=10, help="How long to run.")]
-Roles = Annotated[str, typer.Option(metavar="ROLES", help="all, or some of score,learn,cache.")]
+Roles = Annotated[str, typer.Option(metavar="ROLES", help="all, or some of score,learn,cache,act.")]
 Speed = Annotated[
     str, typer.Option(metavar="SPEED", help="max, or a multiple of real time such as 60x.")
 ]
@@ -180,7 +187,7 @@ def parse_roles(text: str) -> list[str]:
     Examples
     --------
     >>> parse_roles("score,learn"), parse_roles("all")
-    (['score', 'learn'], ['score', 'learn', 'cache'])
+    (['score', 'learn'], ['score', 'learn', 'cache', 'act'])
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     if names == ["all"]:
@@ -189,6 +196,11 @@ def parse_roles(text: str) -> list[str]:
     if unknown or not names:
         raise ConfigurationError(f"--roles takes all, or some of {','.join(ROLES)}")
     return names
+
+
+def usable(roles: Iterable[str], settings: Settings) -> list[str]:
+    """Return the roles that have something to do: `act` without rules has not."""
+    return [name for name in roles if name != "act" or settings.rules_file is not None]
 
 
 def settings_of(file: Path | None, pairs: list[str] | None, **flags: Any) -> Settings:

@@ -70,8 +70,8 @@ class Monitor:
             self._new_opened.append((offset, outcome))  # type: ignore[arg-type]
         elif kind is Settled:
             self._new_settled.append((offset, outcome))  # type: ignore[arg-type]
-        else:
-            rank = outcome.rank if isinstance(outcome, NextItemOutcome) else None
+        elif isinstance(outcome, NextItemOutcome):
+            rank = outcome.rank
             self._new_ranks.append((1.0 / rank if rank else 0.0,))
 
     def settle(self) -> None:

@@ -166,6 +166,7 @@ def _variables(settings: Settings) -> Iterator[tuple[str, str]]:
         value = getattr(settings, name)
         if isinstance(value, SecretStr):
             value = value.get_secret_value()
+        value = str(value) if isinstance(value, Path) else value
         yield f"CRM_{name.upper()}", value if isinstance(value, str) else json.dumps(value)
 
 
