@@ -156,11 +156,14 @@ class BatchApp(faust.App):
         assigned = consumer.assignment()
         try:
             for topic, owner in self.owners.items():
-                if owner is not None:
+                if owner is not None and not self.lease.lost:  # else all is restored again, soon
                     partitions = frozenset(tp.partition for tp in assigned if tp.topic == topic)
                     await owner.restore(generation, partitions)
         except Exception as error:  # noqa: BLE001 - Faust would go on without the state
-            self.stop_process(error)
+            if self.lease.lost:
+                _log.warning("a restore without the lease has failed: %r", error)
+            else:
+                self.stop_process(error)
 
     def _crash(self, reason: BaseException) -> None:
         """End the process: Faust would live on as a shell that does nothing."""

@@ -59,7 +59,7 @@ class FetchClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no ty
 
     async def _get_conn(self, node_id: int, **options: Any) -> Any:
         connection = await super()._get_conn(node_id, **options)
-        if connection is not None:  # connected and signed in
+        if connection is not None and connection.connected():  # and signed in
             transport = connection._writer.transport  # noqa: SLF001 - has no public name
             former = transport.get_protocol()
             if not isinstance(former, _InPlace):

@@ -30,15 +30,22 @@ class Finisher:
         A slice heavier than that goes alone.
     stop
         Called once, with the first failure; nothing is finished or acknowledged behind it.
+    lost
+        Called where all was dropped because a write had no lease: what was applied is not durable.
     """
 
     def __init__(
-        self, deliver: Deliver, capacity: int, stop: Callable[[BaseException], None]
+        self,
+        deliver: Deliver,
+        capacity: int,
+        stop: Callable[[BaseException], None],
+        lost: Callable[[], None] = lambda: None,
     ) -> None:
         self.progress: dict[int, int] = {}
         self._deliver = deliver
         self._capacity = capacity
         self._stop = stop
+        self._lost = lost
         self._weights: dict[asyncio.Task[None], int] = {}
         self._weight = 0
         self._changed = asyncio.Event()
@@ -126,6 +133,7 @@ class Finisher:
         self._changed.set()
         if isinstance(error, LeaseLost):
             self.drop()
+            self._lost()
         elif error is not None and not self._failed:
             self._failed = True
             if not task.cancelled():

@@ -16,7 +16,7 @@ def share_one_heap() -> None:
 
     glibc gives each thread a heap that grows by a page per system call: a restore, which has a
     thread of its own, asked for every four customers. The common one grows by 128 KB, and
-    Python's lock lets no two threads allocate at once anyway. Elsewhere than on glibc this does
+    Python's lock lets hardly two threads allocate at once anyway. Elsewhere than on glibc this does
     nothing.
     """
     if platform.libc_ver()[0] == "glibc":

@@ -20,7 +20,6 @@ from streams.guard import Guard
 from streams.lease import LeaseLost
 from streams.positions import Positions
 from streams.producer import OutputProducer
-from streams.topics import SINGLE_PARTITION
 
 __all__ = ["Processor"]
 
@@ -34,7 +33,8 @@ class Processor:
     """Drives a machine over one topic, exactly once in effect.
 
     Per batch: outputs delivered, then snapshots, then the partition's own record, then the
-    acknowledgement. What fails on the way ends the process, and the batch is read again.
+    acknowledgement. What fails on the way ends the process, or, without the lease, drops all that is
+    held; the batch is read again.
 
     Parameters
     ----------
@@ -71,7 +71,9 @@ class Processor:
         self._settings = settings
         self._stop = stop
         self.guard: Final = Guard(settings, [state, *standing], producer.deliveries, self._correct)
-        self._finisher = Finisher(self._deliver_state, settings.max_in_flight_events, stop)
+        self._finisher = Finisher(
+            self._deliver_state, settings.max_in_flight_events, stop, self._abandon
+        )
         self._applying = asyncio.Lock()
         self._restoring = asyncio.Lock()
         self._taking = False
@@ -125,6 +127,7 @@ class Processor:
         """Take no further batch, and return when the effects of all taken are durable."""
         self._taking = False
         self._round += 1
+        current = self._round
         try:
             async with asyncio.timeout(IDLE_SECONDS):
                 async with self._applying:
@@ -132,6 +135,8 @@ class Processor:
                 await self._finisher.idle()
         except TimeoutError:
             self._abandon()
+            if self._round != current:
+                return  # the lease was lost meanwhile, and all was let go of
             self._stop(
                 BrokerUnavailable(
                     f"effects of {self.source} were not delivered within {IDLE_SECONDS:.0f} s of a "
@@ -157,7 +162,7 @@ class Processor:
                 if wanted():
                     self._stop(error)
                 else:
-                    _log.warning("a restore that another one follows has failed: %r", error)
+                    _log.warning("a restore that was given up has failed: %r", error)
 
     def lose(self) -> None:
         """Let go of everything at once: what is under way is dropped, and all is restored anew."""
@@ -184,13 +189,13 @@ class Processor:
     async def _restore(
         self, generation: Generation, partitions: frozenset[int], wanted: Callable[[], bool]
     ) -> None:
+        await self._finisher.idle()  # of a restore that was given up
         kept = self._owned & partitions if self._follows(generation) else set()
         for partition in self._owned - kept:
             self._forget(partition)
         self._owned, self._generation = kept, generation
         gained = partitions - kept
         try:
-            await self._finisher.idle()  # of a restore that was given up
             await self._producer.start()
             restored = await checkpoint.restore(
                 gained,
@@ -253,7 +258,7 @@ class Processor:
         corrected = [*effects.outputs.values(), effects.snapshots]
         if any(corrected):
             self.figures.corrected += sum(map(len, corrected))
-            await self._finisher.add(partition, effects, await self._send(partition, effects))
+            await self._finish(partition, effects)
         return True
 
     def _abandon(self) -> None:
@@ -266,23 +271,18 @@ class Processor:
         self.guard.leave([partition])
         self._positions.forget(partition)
 
+    async def _finish(self, partition: int, effects: Effects) -> None:
+        outputs = await self._producer.send_outputs(partition, effects.outputs)
+        await self._finisher.add(partition, effects, outputs)
+
     async def _apply(self, batch: Batch) -> None:
         partition, records = batch.partition, batch.records
         self._positions.see(batch)
         for effects in self._step(partition, records):
-            await self._finisher.add(partition, effects, await self._send(partition, effects))
+            await self._finish(partition, effects)
         self._positions.move(batch)
         self.figures.events += len(records)
         self.figures.batches += 1
-
-    async def _send(self, partition: int, effects: Effects) -> list[asyncio.Future[Any]]:
-        return [
-            future
-            for noun, messages in effects.outputs.items()
-            for future in await self._producer.send(
-                self._settings.topic(noun), 0 if noun in SINGLE_PARTITION else partition, messages
-            )
-        ]
 
     def _step(self, partition: int, records: Any) -> Iterator[Effects]:
         steps = self._machine.process(partition, records)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import Any, Final
@@ -19,6 +19,7 @@ from crm_online.settings import Settings
 from streams.connection import client_options
 from streams.deliveries import Deliveries, Place
 from streams.lease import Lease, LeaseLost
+from streams.topics import SINGLE_PARTITION
 
 __all__ = ["OutputProducer"]
 
@@ -30,7 +31,8 @@ class OutputProducer:
 
     aiokafka lets a batch expire even when idempotent, and sends the ones queued behind it. Readers
     skip what they applied by the highest mark they saw, so a gap would be a loss: nothing
-    may be written after a failure.
+    may be written after a failure. Without the lease a failure ends nothing: all that was
+    handed over is dropped, and `start` begins anew.
 
     Parameters
     ----------
@@ -54,7 +56,7 @@ class OutputProducer:
         self._lease = lease
         self._order: defaultdict[Place, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._producer: Any = None
-        self._abandoned: Any = None
+        self._abandoned: set[Any] = set()
         self._failure: BaseException | None = None
         self._discarding: asyncio.Task[None] | None = None
 
@@ -96,9 +98,9 @@ class OutputProducer:
         """Send nothing more of what was handed over; who waits for it gets `LeaseLost`."""
         if self._producer is not None:
             producer, self._producer = self._producer, None
-            self._abandoned = producer
+            self._abandoned.add(producer)
             self._order.clear()
-            self._discarding = asyncio.create_task(_discard(producer))
+            self._discarding = asyncio.create_task(self._discard(producer, self._discarding))
 
     async def send(
         self, topic: str, partition: int, messages: Sequence[Message]
@@ -123,9 +125,27 @@ class OutputProducer:
         async with self._order[place]:
             return [await self._hand_over(place, batch) for batch in self._pack(messages)]
 
+    async def send_outputs(
+        self, partition: int, outputs: Mapping[str, Sequence[Message]]
+    ) -> list[asyncio.Future[Any]]:
+        """Send to topics, given by their nouns: to this partition, or to the only one they have."""
+        return [
+            future
+            for noun, messages in outputs.items()
+            for future in await self.send(
+                self._settings.topic(noun), 0 if noun in SINGLE_PARTITION else partition, messages
+            )
+        ]
+
     async def deliver(self, topic: str, partition: int, messages: Sequence[Message]) -> None:
         """Send, and return when all of it is delivered."""
         await asyncio.gather(*await self.send(topic, partition, messages))
+
+    async def _discard(self, producer: Any, before: asyncio.Task[None] | None) -> None:
+        await _discard(producer)
+        self._abandoned.discard(producer)
+        if before is not None:
+            await before
 
     def _running(self) -> Any:
         if self._failure is not None:
@@ -182,9 +202,10 @@ class OutputProducer:
     def _judge(self, error: BaseException, producer: Any, place: Place, size: int) -> BaseException:
         """Fail at a write that failed, unless the lease is lost: all is dropped then."""
         lease = self._lease
-        if lease is not None and (lease.lost or lease.lapsed()) and producer is self._producer:
+        without = lease is not None and (not lease.granted or lease.lapsed())
+        if without and producer is self._producer:
             self.abandon()  # at once: what is queued behind it would leave a gap
-        if isinstance(error, LeaseLost) or producer is self._abandoned:
+        if isinstance(error, LeaseLost) or producer in self._abandoned:
             return LeaseLost()
         self._fail(_explain(error, place, size))
         return error

@@ -114,7 +114,8 @@ class ScoreRole:
         while True:
             await asyncio.sleep(TICK_POLL_SECONDS)
             for partition in self.processor.owned:
-                await self._tick(partition)
+                if partition in self.processor.owned:  # still, behind the tick before
+                    await self._tick(partition)
 
     async def _tick(self, partition: int) -> None:
         """Move event time on in a live partition that has fallen idle."""

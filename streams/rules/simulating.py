@@ -98,7 +98,9 @@ def _scores(settings: Settings, past: Path) -> Iterator[bytes]:
             return
     history: History = open_history(past, "segment", NO_COLUMNS, None)
     with progress_bar(lambda: history.stage("scoring"), beside_output=True):
-        for effects in score_history(history.steps(parse_max_ahead(None, settings), settings), settings):
+        for effects in score_history(
+            history.steps(parse_max_ahead(None, settings), settings), settings
+        ):
             for message in effects.outputs.get("scores", ()):
                 if message.value is not None and message.key and message.key[:1] != b"\0":
                     yield message.value

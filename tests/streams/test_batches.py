@@ -152,6 +152,30 @@ async def test_a_restore_that_a_rebalance_overtook_opens_nothing(
         assert consumer.positioned == (not overtaken)
 
 
+async def test_nothing_more_is_restored_once_the_lease_is_lost(
+    broker: MockBroker | RealKafka, app: str
+) -> None:
+    batches = BatchApp(
+        app, max_batch=10, stop=fail, **faust_options(counting_settings(app, broker.address))
+    )
+
+    class Losing(Owner):
+        async def restore(self, generation: Generation, partitions: frozenset[int]) -> None:
+            self.asked.append((generation, partitions))
+            batches.lease.lost = True
+
+    consumer: Any = batches.consumer
+    consumer.member_id, consumer.assignment = (lambda: "me"), set
+    first, second = Losing({}), Losing({})
+    for name, owner in (("outcomes", first), ("interactions", second)):
+        batches.batch_topic(name, owner)
+    await batches._restore_owners()
+    assert (len(first.asked), len(second.asked)) == (1, 0)
+    batches.lease.grant(batches.lease.clock())
+    await batches._restore_owners()
+    assert (len(first.asked), len(second.asked)) == (2, 0)
+
+
 async def test_what_was_fetched_before_a_seek_is_dropped(
     broker: MockBroker | RealKafka, app: str
 ) -> None:

@@ -17,6 +17,7 @@ from crm_online.log import Effects, LogRecord, Message, Origin, Record
 from crm_online.settings import Settings
 from streams.batches import Batch, Generation
 from streams.embedded import MockBroker, RealKafka
+from streams.lease import LeaseLost
 from streams.processor import Processor
 from streams.producer import OutputProducer
 from tests.streams.counting import Counting, Counts
@@ -228,6 +229,28 @@ async def test_a_stale_write_is_put_right_as_of_what_is_durable(
     await processor.idle()
     guarding.cancel()
     assert processor.resume_at()[1] == 10
+    assert not rig.failures
+
+
+async def test_after_a_write_without_the_lease_no_state_is_kept(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def drop(*_: object) -> None:
+        raise LeaseLost
+
+    processor, deliver = rig.processor, rig.producer.deliver
+    await processor.restore(FIRST, EVERY)
+    monkeypatch.setattr(rig.producer, "deliver", drop)
+    await processor.take(event(1, 0, 10))
+    await processor.idle()
+    monkeypatch.setattr(rig.producer, "deliver", deliver)
+    rig.machine.restored.clear()
+    following = Generation(FIRST.number + 1, "me")
+    await processor.restore(following, EVERY)
+    assert set(rig.machine.restored) == EVERY
+    await processor.take(event(1, 0, 10, following.number))
+    await processor.idle()
+    assert await counted(rig.settings) == {b"c-1": 10}
     assert not rig.failures
 
 
