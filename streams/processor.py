@@ -33,8 +33,8 @@ class Processor:
     """Drives a machine over one topic, exactly once in effect.
 
     Per batch: outputs delivered, then snapshots, then the partition's own record, then the
-    acknowledgement. What fails on the way ends the process, or, without the lease, drops all that is
-    held; the batch is read again.
+    acknowledgement. What fails on the way ends the process, or without the lease drops all that
+    is held; the batch is read again.
 
     Parameters
     ----------
