@@ -12,8 +12,8 @@ import structlog
 from crm_online.actions.acting import Actor
 from crm_online.actions.files import check_traits, read_rules_file
 from crm_online.actions.rules import RuleSet
+from crm_online.deciding import rules
 from crm_online.errors import ConfigurationError
-from crm_online.internal import rules
 from crm_online.settings import Settings
 from streams.lease import Lease, LeaseLost
 from streams.processor import Processor

@@ -14,8 +14,9 @@ import pytest
 from crm_online.actions.acting import Actor
 from crm_online.actions.files import read_rules_file
 from crm_online.actions.state import ActionState, decode
+from crm_online.deciding import TREATMENT_TYPE
 from crm_online.errors import ConfigurationError
-from crm_online.internal import PROGRESS_KEY, TREATMENT_TYPE
+from crm_online.internal import PROGRESS_KEY
 from crm_online.log import Message
 from crm_online.settings import Settings
 from streams.embedded import MockBroker, RealKafka, Valkey
