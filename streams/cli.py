@@ -70,17 +70,19 @@ def worker(
     set_: options.Set = None,
     settings_file: options.SettingsFile = None,
 ) -> None:
-    """Run the service: read events, score, learn, fill the cache.
+    """Run the service: read events, score, learn, fill the cache, serve HTTP.
 
     Examples:
       crm-online worker
       crm-online worker --roles score --kafka broker-1:9092,broker-2:9092
       CRM_HORIZON_DAYS=60 crm-online worker --settings crm.toml
+      crm-online worker --set web_port=8080
 
-    Runs until SIGTERM or Ctrl-C, and then ends in order with 0.
+    HTTP (dashboard, intake, reads, health, metrics) is served where
+    web_port is set. Runs until SIGTERM or Ctrl-C, and then ends in order with 0.
     """
     settings = options.settings_of(settings_file, set_, kafka=kafka, redis=redis, app=prefix)
-    names = options.parse_roles(roles)
+    names = options.parse_roles(roles, settings.web_port)
     from streams.logs import configure_logs, log_loading, warn_of_default_key
 
     configure_logs()

@@ -48,7 +48,12 @@ __all__ = [
     "settings_of",
 ]
 
-ROLES: Final = ("score", "learn", "cache")  # as of `streams.apps`, which takes seconds to import
+ROLES: Final = (
+    "score",
+    "learn",
+    "cache",
+    "web",
+)  # as of `streams.apps`, which takes seconds to import
 _SETTINGS = "Settings"
 _COLUMNS = "Columns of --format csv"
 
@@ -99,7 +104,7 @@ Traceback = Annotated[bool, typer.Option("--traceback", hidden=True)]
 Crowd = Annotated[int, typer.Option(metavar="NUMBER", min=50, help="Size of the population.")]
 CustomerId = Annotated[str, typer.Argument(metavar="CUSTOMER", help="Customer id.")]
 Seconds = Annotated[float, typer.Option(metavar="NUMBER", min=10, help="How long to run.")]
-Roles = Annotated[str, typer.Option(metavar="ROLES", help="all, or some of score,learn,cache.")]
+Roles = Annotated[str, typer.Option(metavar="ROLES", help=f"all, or some of {','.join(ROLES)}.")]
 Speed = Annotated[
     str, typer.Option(metavar="SPEED", help="max, or a multiple of real time such as 60x.")
 ]
@@ -169,25 +174,27 @@ SettingsFile = Annotated[
 ]
 
 
-def parse_roles(text: str) -> list[str]:
-    """Read a list of roles, or ``all``.
+def parse_roles(text: str, web_port: int) -> list[str]:
+    """Read a list of roles, or ``all``: without a port, that is all but `web`.
 
     Raises
     ------
     ConfigurationError
-        Where there is no such role.
+        Where there is no such role, or `web` is asked for and has no port.
 
     Examples
     --------
-    >>> parse_roles("score,learn"), parse_roles("all")
-    (['score', 'learn'], ['score', 'learn', 'cache'])
+    >>> parse_roles("score,learn", 0), parse_roles("all", 8080)
+    (['score', 'learn'], ['score', 'learn', 'cache', 'web'])
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     if names == ["all"]:
-        return list(ROLES)
+        return [role for role in ROLES if role != "web" or web_port]
     unknown = [name for name in names if name not in ROLES]
     if unknown or not names:
         raise ConfigurationError(f"--roles takes all, or some of {','.join(ROLES)}")
+    if "web" in names and not web_port:
+        raise ConfigurationError("the role web needs a port: set CRM_WEB_PORT, such as 8080")
     return names
 
 

@@ -49,6 +49,7 @@ class OutputProducer:
         lease: Lease | None = None,
     ) -> None:
         self.deliveries: Final = Deliveries()
+        self.delivered = 0
         self._settings = settings
         self._on_failure = on_failure
         self._lease = lease
@@ -166,6 +167,7 @@ class OutputProducer:
             elif error is not None:
                 self._fail(_explain(error, place, size))
             elif not done.cancelled():
+                self.delivered += count
                 self.deliveries.add(place, done.result().offset, count)
 
         future.add_done_callback(check)

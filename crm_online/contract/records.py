@@ -18,7 +18,7 @@ from pydantic import (
     StrictStr,
 )
 
-from crm_online.contract.metrics import ContestUpdate, DriftUpdate, QualityUpdate
+from crm_online.contract.metrics import ContestUpdate, DriftUpdate, QualityUpdate, WorkerUpdate
 from crm_online.contract.times import When
 
 __all__ = [
@@ -236,4 +236,5 @@ RECORDS: dict[str, type[BaseModel]] = {
     "crm.quality.updated": QualityUpdate,
     "crm.drift.updated": DriftUpdate,
     "crm.contest.updated": ContestUpdate,
+    "crm.worker.updated": WorkerUpdate,
 }

@@ -36,6 +36,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "crm.quality.updated": metrics.QualityUpdate,
     "crm.drift.updated": metrics.DriftUpdate,
     "crm.contest.updated": metrics.ContestUpdate,
+    "crm.worker.updated": metrics.WorkerUpdate,
 }
 # What only the hot path knows: sizes, depth, and the Kafka timestamp.
 UNPUBLISHED = {"too-large", "too-deep", "time-in-future"}
