@@ -46,8 +46,9 @@ format: dev ## Bring code into format
 	$(BIN)/ruff check --fix $(PACKAGES)
 	$(BIN)/ruff format $(PACKAGES)
 
-schemas: dev ## Write the JSON Schemas anew
+schemas: dev ## Write the JSON Schemas, OpenAPI and AsyncAPI documents anew
 	$(BIN)/python -m crm_online.contract.schemas schemas
+	$(BIN)/python -m streams.documents docs
 
 kafka: $(KAFKA) ## Fetch a real Kafka for the tests (takes Java 17 and Maven)
 
