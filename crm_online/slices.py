@@ -33,6 +33,7 @@ class Moment(msgspec.Struct, gc=False):
     spend: int
     refunds: int
     last_activity: float
+    trace: bytes = b""
 
     @classmethod
     def of(
@@ -43,6 +44,7 @@ class Moment(msgspec.Struct, gc=False):
         cause: str,
         source: Source,
         message_id: str = "",
+        trace: bytes = b"",
     ) -> Moment:
         """Take what a score needs from a customer's state, before it moves on."""
         return cls(
@@ -55,6 +57,7 @@ class Moment(msgspec.Struct, gc=False):
             state.spend,
             state.refunds,
             state.last_activity,
+            trace,
         )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
+from crm_online.cloudevents import is_trace
 from crm_online.errors import EventRejected
 from crm_online.events import parse_event
 from crm_online.log import Header, Message
@@ -76,7 +77,7 @@ async def _unpacked(request: Request, most: int) -> AsyncIterator[bytes]:
 
 
 def read_events(
-    body: bytes, kind: str, settings: Settings, partitions: int, now: float, trace: str
+    body: bytes, kind: str, settings: Settings, partitions: int, now: float, trace: bytes
 ) -> Lot:
     """Turn a body into records of the events topic.
 
@@ -93,7 +94,7 @@ def read_events(
     now
         Seconds since 1970, to the millisecond.
     trace
-        ``traceparent`` of the request, or ``""``.
+        ``traceparent`` of the request; not passed on where it is malformed.
 
     Raises
     ------
@@ -107,6 +108,7 @@ def read_events(
     if not isinstance(read, dict):
         raise Problem(400, "no-object", "the body must be a JSON object")
     events, shared = ([read | {"type": kind}], {}) if kind != "batch" else _of_batch(read)
+    trace = trace if is_trace(trace) else b""
     reader = _Reader(settings, partitions, now, shared, trace)
     lot = Lot([], [])
     for index, event in enumerate(events):
@@ -135,14 +137,14 @@ class _Reader:
         partitions: int,
         now: float,
         shared: Mapping[str, Any],
-        trace: str,
+        trace: bytes,
     ) -> None:
         self._settings = settings
         self._partitions = partitions
         self._now = now
         self._shared = shared
         self._received = {"receivedAt": _iso(now)}
-        self._headers: list[Header] = [("traceparent", trace.encode())] if trace else []
+        self._headers: list[Header] = [("traceparent", trace)] if trace else []
 
     def record(self, event: Any) -> tuple[int, Message]:
         """Make the record of one event, by the same rules as the scorer that will read it."""
