@@ -24,7 +24,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(models, name="models")
@@ -76,10 +75,9 @@ def worker(
       crm-online worker
       crm-online worker --roles score --kafka broker-1:9092,broker-2:9092
       CRM_HORIZON_DAYS=60 crm-online worker --settings crm.toml
-      crm-online worker --set web_port=8080
+      crm-online worker --set web_port=8080     serves HTTP, too
 
-    HTTP (dashboard, intake, reads, health, metrics) is served where
-    web_port is set. Runs until SIGTERM or Ctrl-C, and then ends in order with 0.
+    Runs until SIGTERM or Ctrl-C, and then ends in order with 0.
     """
     settings = options.settings_of(settings_file, set_, kafka=kafka, redis=redis, app=prefix)
     names = options.parse_roles(roles, settings.web_port)
@@ -285,15 +283,18 @@ def demo(
     seconds: options.Seconds = 45.0,
     customers: options.Crowd = 500,
     seed: options.Seed = 1,
+    hold: options.Hold = False,
 ) -> None:
     """Run the whole job on an embedded broker and cache, on a generated population, and watch it.
 
     Examples:
       crm-online demo
       crm-online demo --seconds 30 --customers 2000
+      crm-online demo --hold
 
-    Exits with 1 where a promise that it prints did not hold.
+    It prints where its dashboard is. Exits with 1 where a promise that it
+    prints did not hold.
     """
     from streams.demo import run_demo
 
-    raise typer.Exit(run_demo(seconds=seconds, customers=customers, seed=seed))
+    raise typer.Exit(run_demo(seconds, customers, seed, hold=hold))

@@ -24,6 +24,7 @@ __all__ = [
     "Days",
     "File",
     "Format",
+    "Hold",
     "Item",
     "Json",
     "Kafka",
@@ -104,6 +105,9 @@ Traceback = Annotated[bool, typer.Option("--traceback", hidden=True)]
 Crowd = Annotated[int, typer.Option(metavar="NUMBER", min=50, help="Size of the population.")]
 CustomerId = Annotated[str, typer.Argument(metavar="CUSTOMER", help="Customer id.")]
 Seconds = Annotated[float, typer.Option(metavar="NUMBER", min=10, help="How long to run.")]
+Hold = Annotated[
+    bool, typer.Option("--hold", help="Keep the dashboard open at the end, until Ctrl-C.")
+]
 Roles = Annotated[str, typer.Option(metavar="ROLES", help=f"all, or some of {','.join(ROLES)}.")]
 Speed = Annotated[
     str, typer.Option(metavar="SPEED", help="max, or a multiple of real time such as 60x.")
