@@ -127,6 +127,27 @@ async def reads(base: str, process: int, seconds: float, path: str) -> dict[str,
     return {"reads": len(times), "p50_ms": p50, "p99_ms": p99, "cpu_ms": cpu * 1000.0}
 
 
+async def dashboards(base: str, process: int, count: int, seconds: float) -> dict[str, float]:
+    """Open many dashboards, and see what share of a core the server takes for them."""
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, read_bufsize=2**20) as session:
+
+        async def look() -> None:
+            async with session.get(f"{base}/v1/figures/stream") as said:
+                async for _ in said.content.iter_any():
+                    pass
+
+        looking = [asyncio.ensure_future(look()) for _ in range(count)]
+        await asyncio.sleep(seconds / 2)  # until all are open
+        began, used = time.perf_counter(), cpu_seconds(process)
+        await asyncio.sleep(seconds)
+        share = (cpu_seconds(process) - used) / (time.perf_counter() - began)
+        for each in looking:
+            each.cancel()
+        await asyncio.gather(*looking, return_exceptions=True)
+    return {"open": count, "share_of_a_core": share}
+
+
 async def measure(settings: Settings, process: int, events: int, seconds: float) -> dict[str, Any]:
     """Measure all of it on one server."""
     base = f"http://{HOST}:{settings.web_port}"
@@ -145,6 +166,7 @@ async def measure(settings: Settings, process: int, events: int, seconds: float)
         "customer": await reads(base, process, seconds, "/v1/customers/c-{}"),
         "history": await reads(base, process, seconds, "/v1/customers/c-{}?history=true"),
         "recommendations": await reads(base, process, seconds, "/v1/recommendations/c-{}"),
+        "dashboards": await dashboards(base, process, 1_000, seconds),
     }
 
 

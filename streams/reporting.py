@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Report", "Reported", "Reporter", "worker_name"]
 
 SECONDS: Final = 2.0  # between reports: what is called live must move
+TIMEOUT_MS: Final = 5_000
 
 _encode: Final = msgspec.json.Encoder().encode
 _log = structlog.get_logger(__name__)
@@ -87,7 +88,10 @@ class Reporter:
             await asyncio.sleep(SECONDS)
 
     async def _report(self) -> None:
-        producer = AIOKafkaProducer(**client_options(self._settings))
+        producer = AIOKafkaProducer(
+            **client_options(self._settings),
+            request_timeout_ms=TIMEOUT_MS,  # a worker that is to stop waits no longer than this
+        )
         try:
             await producer.start()
             while True:

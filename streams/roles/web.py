@@ -20,11 +20,14 @@ class WebRole:
         As `RoleHealth` has them.
     accepted
         Events that Kafka has taken from the intake.
+    stopping
+        Whether the server is about to end, and open dashboards with it.
     """
 
     state: str = "starting"
     waits_for: str = ""
     accepted: int = 0
+    stopping: bool = False
 
     def health(self) -> RoleHealth:
         """Say how the role is: a cache that is away is no reason to refuse events."""

@@ -75,7 +75,7 @@ def _build(
     client, counted = connect(settings), registry()
     access, board, tally = Access(settings), Board(), Tally(counted)
     reader = CacheReader(settings, client, retries=1)  # a person waits
-    writer, live = EventWriter(settings, role), LiveFigures(board, reader, access, tally)
+    writer, live = EventWriter(settings, role), LiveFigures(board, reader, access, tally, role)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -19,6 +19,7 @@ from streams.web.reads import REFUSALS
 
 if TYPE_CHECKING:
     from crm_online.sinks.redis import CacheReader
+    from streams.roles.web import WebRole
     from streams.web.access import Access
     from streams.web.board import Board
     from streams.web.counting import Tally
@@ -43,16 +44,20 @@ class LiveFigures:
         Knows the API keys.
     tally
         Counts who looks.
+    role
+        Says when to send everybody home.
     """
 
-    def __init__(self, board: Board, reader: CacheReader, access: Access, tally: Tally) -> None:
+    def __init__(
+        self, board: Board, reader: CacheReader, access: Access, tally: Tally, role: WebRole
+    ) -> None:
         self._board = board
         self._reader = reader
         self._access = access
         self._tally = tally
+        self._role = role
         self._looking = 0
         self._next: asyncio.Future[bytes] | None = None
-        self._closed = False
 
     def router(self) -> APIRouter:
         """Make the routes."""
@@ -85,21 +90,12 @@ class LiveFigures:
 
     async def run(self) -> None:
         """Make the figures every second while somebody looks, until cancelled."""
-        try:
-            while True:
-                await asyncio.sleep(SECONDS)
-                if self._next is not None:
-                    following, event = self._next, EVENT % orjson.dumps(await self._now())
-                    self._next = None
-                    following.set_result(event)
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        """Send everybody home, or the server would wait for them."""
-        self._closed = True
-        if self._next is not None and not self._next.done():
-            self._next.set_result(b"")
+        while True:
+            await asyncio.sleep(SECONDS)
+            if self._next is not None:
+                following, event = self._next, EVENT % orjson.dumps(await self._now())
+                self._next = None
+                following.set_result(event)
 
     async def figures(self, request: Request) -> Response:
         """Answer with the figures as of now."""
@@ -121,7 +117,7 @@ class LiveFigures:
         self._tally.connections.set(self._looking)
         try:
             yield EVENT % orjson.dumps(await self._now())
-            while not self._closed:
+            while not self._role.stopping:
                 if self._next is None:
                     self._next = asyncio.get_running_loop().create_future()
                 yield await asyncio.shield(self._next)

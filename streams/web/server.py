@@ -80,6 +80,8 @@ class WebServer:
     async def stop(self) -> None:
         """Answer what is under way, and listen no more."""
         self._stopped = True
+        if self._web is not None:
+            self._web.stopping = True  # else the server would wait for open dashboards
         if self._thread is not None:
             if self._server is not None:  # else the thread sees it before it serves
                 self._server.should_exit = True
