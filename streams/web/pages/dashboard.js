@@ -123,7 +123,7 @@ function show(figures) {
   segments(figures.cache);
   qualityCurves(figures);
   rows("quality", figures.quality.map((each) => [
-    words(each.model), each.window, each.champion, count(each.outcomes),
+    `${words(each.model)}, ${each.window}`, each.champion, count(each.outcomes),
     Object.entries(each.figures).filter(([, value]) => value !== null)
       .map(([name, value]) => `${words(name)} ${fine.format(value)}`).join(", "),
   ]), "Nothing is settled yet.");
