@@ -75,7 +75,7 @@ def worker(
       crm-online worker
       crm-online worker --roles score --kafka broker-1:9092,broker-2:9092
       CRM_HORIZON_DAYS=60 crm-online worker --settings crm.toml
-      crm-online worker --set web_port=8080     serves HTTP, too
+      crm-online worker --set web_port=8080
 
     Runs until SIGTERM or Ctrl-C, and then ends in order with 0.
     """
