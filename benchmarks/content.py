@@ -1,24 +1,23 @@
-"""Cold sessions on Online Retail: what content finds where the session index knows nothing.
+"""Cold sessions of real shops: what content finds where the session index knows nothing.
 
-    python benchmarks/content.py DATA_FOLDER [INVOICES]
+    python benchmarks/content.py DATA_FOLDER [SHOP [INVOICES]]
 
-A fifth of the items is never learned. Of each invoice that holds some of them, the first, or the
-first three, are the open session; what else is on the invoice should be in the list. Invoices are
-learned in order of time, each after it was predicted.
+The shops are those of `benchmarks/catalogues.py`; all of them where none is named. A fifth of the
+items is never learned. Of each invoice that holds some of them, the first, or the first three, are
+the open session; what else is on the invoice should be in the list. Invoices are learned in order
+of time, each after it was predicted.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
 import random
 import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
+from benchmarks.catalogues import SHOPS, Invoice
 from crm_online.catalogue import Catalogue, CatalogueItem
 from crm_online.fallback import ContentFallback, Wish
 from crm_online.models.next_item import Candidate, Query
@@ -34,37 +33,7 @@ LEAST_ITEMS = 4
 PREFIXES = (1, 3)
 
 
-class Invoice(NamedTuple):
-    """One invoice of a known customer: its items in order, each once."""
-
-    customer: str
-    items: list[str]
-
-
-def read_shop(folder: Path) -> tuple[list[Invoice], list[CatalogueItem]]:
-    """Read the invoices in order of time, and a catalogue from what they say of items."""
-    rows, names, prices = [], dict[str, str](), dict[str, float]()
-    with gzip.open(folder / "online_retail" / "online_retail.csv.gz", "rt") as lines:
-        for row in csv.DictReader(lines):
-            item, price = row["StockCode"], float(row["UnitPrice"])
-            if row["Description"]:
-                names.setdefault(item, row["Description"])
-            if price > 0:
-                prices.setdefault(item, price)
-            refund = row["InvoiceNo"].startswith("C") or int(row["Quantity"]) <= 0
-            if row["CustomerID"] and not refund:
-                rows.append((row["InvoiceDate"], row["InvoiceNo"], row["CustomerID"], item))
-    invoices: dict[str, Invoice] = {}
-    for _, number, customer, item in sorted(rows, key=lambda row: row[:2]):
-        invoice = invoices.setdefault(number, Invoice(customer, []))
-        if item not in invoice.items:
-            invoice.items.append(item)
-    sold = {item for invoice in invoices.values() for item in invoice.items}
-    items = [CatalogueItem(i, names.get(i, ""), price=prices.get(i)) for i in sorted(sold)]
-    return list(invoices.values()), items
-
-
-class Shop:
+class Till:
     """A scorer's index and content, without the rest of it."""
 
     def __init__(self, items: Sequence[CatalogueItem]) -> None:
@@ -105,22 +74,20 @@ def questions(invoice: Invoice, hidden: frozenset[str]) -> Iterator[tuple[int, l
             yield length, cold[:length]
 
 
-def main() -> None:
-    """Measure, and print a table."""
-    invoices, items = read_shop(Path(sys.argv[1]))
-    invoices = invoices[: int(sys.argv[2])] if len(sys.argv) > 2 else invoices
+def measure(invoices: Sequence[Invoice], items: Sequence[CatalogueItem]) -> None:
+    """Predict and learn all invoices in their order, and print a table."""
     hidden = frozenset(random.Random(1).sample([item.item_id for item in items], len(items) // 5))
-    shop = Shop(items)
+    till = Till(items)
     found: defaultdict[tuple[int, str], list[tuple[bool, bool, float, float]]] = defaultdict(list)
     for number, invoice in enumerate(invoices):
         for length, session in questions(invoice, hidden) if number >= UNMEASURED else ():
             rest = [item for item in invoice.items if item not in session]
-            for name, list_ in zip(("trending", "content"), shop.lists(session), strict=True):
+            for name, list_ in zip(("trending", "content"), till.lists(session), strict=True):
                 listed = [candidate.item for candidate in list_]
                 hits = sum(item in rest for item in listed) / SIZE
                 cold = sum(item in hidden for item in listed) / SIZE
                 found[length, name].append((rest[0] in listed, hits > 0, hits, cold))
-        shop.learn(invoice, hidden)
+        till.learn(invoice, hidden)
     for (length, name), rows in sorted(found.items()):
         first, some, share, cold = (sum(column) / len(rows) for column in zip(*rows, strict=True))
         sys.stdout.write(
@@ -129,7 +96,17 @@ def main() -> None:
             f"{SIZE * cold:.2f} cold\n"
         )
     asked = sum(map(len, found.values())) / 2
-    sys.stdout.write(f"{1e6 * shop.seconds / asked:.0f} µs per list filled, one at a time\n")
+    sys.stdout.write(f"{1e6 * till.seconds / asked:.0f} µs per list filled, one at a time\n")
+
+
+def main() -> None:
+    """Measure every shop, or the one that is named."""
+    folder, names = Path(sys.argv[1]), sys.argv[2:3] or [*SHOPS]
+    for name in names:
+        invoices, items = SHOPS[name](folder)
+        invoices = invoices[: int(sys.argv[3])] if len(sys.argv) > 3 else invoices
+        sys.stdout.write(f"{name}: {len(invoices):,} invoices, {len(items):,} items\n")
+        measure(invoices, items)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from typing import Any
 from crm_online import Settings
 from crm_online.scoring import Scorer
 from streams import checkpoint
+from streams.memory import share_one_heap
 
 __all__ = ["main", "restore"]
 
@@ -64,7 +65,8 @@ def _cpu_seconds() -> float:
 
 def main(kafka: str, app: str) -> None:
     """Restore and print."""
-    gc.set_threshold(50_000, 10, 10)  # as a worker does
+    share_one_heap()  # as a worker does, and so is the next
+    gc.set_threshold(50_000, 10, 10)
     print(json.dumps(asyncio.run(restore(Settings(kafka=kafka, app=app)))))
 
 

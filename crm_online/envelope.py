@@ -18,6 +18,7 @@ __all__ = [
     "Alias",
     "Anything",
     "Common",
+    "Context",
     "Envelope",
     "Group",
     "Id",
@@ -39,12 +40,21 @@ _NOT_BRACKETS = bytes(sorted(set(range(256)) - set(b"{}[]")))
 _ARRAY = ord("[")
 _STEP = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
 
+NOTHING: Final = msgspec.Raw(b"null")
+
 Id = str | int | None
 Time = Annotated[datetime, msgspec.Meta(tz=True)] | None
 
 
 class Anything(msgspec.Struct, frozen=True, gc=False):
     """Any object; nothing in it is read."""
+
+
+class Context(msgspec.Struct, frozen=True, gc=False):
+    """Where an event came from: what of it is read is decoded later, and only where it is there."""
+
+    timezone: msgspec.Raw = NOTHING
+    consent: msgspec.Raw = NOTHING
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -77,7 +87,7 @@ class Common(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag_field="typ
     original_timestamp: Time = None
     sent_at: Time = None
     received_at: Time = None
-    context: Anything | None = None
+    context: Context | None = None
     integrations: Anything | None = None
 
 
@@ -103,7 +113,7 @@ class Screen(Common, frozen=True, gc=False, tag="screen"):
 class Identify(Common, frozen=True, gc=False, tag="identify"):
     """Who somebody is."""
 
-    traits: Anything | None = None
+    traits: dict[str, msgspec.Raw] | None = None
 
 
 class Alias(Common, frozen=True, gc=False, tag="alias"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -20,6 +21,7 @@ from crm_online.envelope import (
 from crm_online.errors import EventRejected
 from crm_online.items import Item, identifier, order_value, read_items
 from crm_online.kinds import KIND, OTHER, TRACK_KIND
+from crm_online.profile import read_consent, read_timezone
 
 __all__ = ["REASONS", "CustomerEvent", "parse_event"]
 
@@ -76,6 +78,12 @@ class CustomerEvent(msgspec.Struct, frozen=True, gc=False):
         True where there is a ``userId``.
     anonymous_id
         ``anonymousId``, or ``""``.
+    timezone
+        Of the customer, as ``context.timezone`` names it, or ``""``.
+    consent
+        Categories consented to by ``context.consent``; ``None`` where it is not spoken of.
+    traits
+        Of ``identify``, not yet decoded.
     """
 
     customer: str
@@ -89,6 +97,9 @@ class CustomerEvent(msgspec.Struct, frozen=True, gc=False):
     order_id: str
     known: bool
     anonymous_id: str
+    timezone: str = ""
+    consent: tuple[str, ...] | None = None
+    traits: Mapping[str, msgspec.Raw] | None = None
 
 
 def parse_event(
@@ -144,6 +155,10 @@ def parse_event(
         currency = (properties.currency or "").upper()
         if properties.order_id is not None:
             order_id = identifier(properties.order_id, "order_id")
+    timezone, consent = "", None
+    if envelope.context is not None:
+        timezone = read_timezone(envelope.context.timezone)
+        consent = read_consent(envelope.context.consent)
     return CustomerEvent(
         user or anonymous,
         message_id,
@@ -156,6 +171,9 @@ def parse_event(
         order_id,
         bool(user),
         anonymous,
+        timezone,
+        consent,
+        envelope.traits if isinstance(envelope, Identify) else None,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from crm_online.catalogue import Catalogue
 from crm_online.models.content.ranker import ContentRanker, blend
+from crm_online.models.logistic import logistic
 from crm_online.models.next_item.queries import Candidate, Query
 from crm_online.replica import Replica
 
@@ -122,7 +122,7 @@ class ContentFallback:
         chosen = [
             Candidate(
                 self._items[place],
-                floor + (ceiling - floor) / (1.0 + exp(-float(scores[place]))),
+                floor + (ceiling - floor) * logistic(float(scores[place])),
                 "content",
                 (known[int(np.argmax(context @ self._vectors[place]))],),
             )

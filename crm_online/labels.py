@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from crm_online.customers.state import DAY, CustomerState, Prediction
+from crm_online.customers.state import DAY, CustomerState, Prediction, Treated
 from crm_online.settings import Settings
 
-__all__ = ["Fired", "Schedule", "Settlement", "fire", "next_due", "wake"]
+__all__ = ["Fired", "Schedule", "Settlement", "TreatmentSettlement", "fire", "next_due", "wake"]
 
 
 class Schedule(msgspec.Struct, frozen=True):
@@ -35,9 +35,22 @@ class Schedule(msgspec.Struct, frozen=True):
 
 
 class Settlement(NamedTuple):
-    """One prediction beside its label: churned or not, and gross spend in minor units."""
+    """One prediction beside its label: churned or not, and gross spend in minor units.
+
+    `treatments` are those decided since it was opened: action to ``"treated"`` or ``"control"``.
+    """
 
     prediction: Prediction
+    due: float
+    churned: bool
+    spend: int
+    treatments: dict[str, str]
+
+
+class TreatmentSettlement(NamedTuple):
+    """One treatment beside what followed: churned or not, and gross spend in minor units."""
+
+    treated: Treated
     due: float
     churned: bool
     spend: int
@@ -47,6 +60,7 @@ class Fired(NamedTuple):
     """What one due time of one customer brought about."""
 
     settled: list[Settlement]
+    treated: list[TreatmentSettlement]
     opened: Prediction | None
     expired: bool
 
@@ -56,6 +70,8 @@ def next_due(state: CustomerState, schedule: Schedule) -> float:
     due = state.last_seen + schedule.ttl
     if state.predictions:
         due = min(due, state.predictions[0].opened + schedule.horizon)
+    if state.treatments:
+        due = min(due, state.treatments[0].at + schedule.horizon)
     if state.grid > 0:
         due = min(due, state.origin + state.grid * schedule.interval)
     return due
@@ -88,12 +104,15 @@ def fire(state: CustomerState, watermark: float, schedule: Schedule) -> Fired:
     settled = []
     while state.predictions and state.predictions[0].opened + schedule.horizon <= due:
         settled.append(_settle(state, state.predictions.pop(0), due, schedule))
+    treated = []
+    while state.treatments and state.treatments[0].at + schedule.horizon <= due:
+        treated.append(_settle_treatment(state, state.treatments.pop(0), due, schedule))
     opened = None
     if state.grid > 0 and state.origin + state.grid * schedule.interval <= due:
         opened = _open(state, due, watermark, schedule)
     expired = due >= state.last_seen + schedule.ttl
     state.next_due = next_due(state, schedule)
-    return Fired(settled, opened, expired)
+    return Fired(settled, treated, opened, expired)
 
 
 def _open(
@@ -112,6 +131,19 @@ def _open(
 def _settle(
     state: CustomerState, prediction: Prediction, due: float, schedule: Schedule
 ) -> Settlement:
+    churned = prediction.cancelled or not _was_seen(state, prediction.opened, schedule)
+    treatments = {t.action: "control" if t.control else "treated" for t in state.treatments}
+    spend = max(state.spend - prediction.spend, 0)
+    return Settlement(prediction, due, churned, spend, treatments)
+
+
+def _settle_treatment(
+    state: CustomerState, treated: Treated, due: float, schedule: Schedule
+) -> TreatmentSettlement:
+    churned = not _was_seen(state, treated.at, schedule)
+    return TreatmentSettlement(treated, due, churned, max(state.spend - treated.spend, 0))
+
+
+def _was_seen(state: CustomerState, since: float, schedule: Schedule) -> bool:
     last = state.last_order if schedule.churn_on_orders else state.last_activity
-    churned = prediction.cancelled or last <= prediction.opened
-    return Settlement(prediction, due, churned, max(state.spend - prediction.spend, 0))
+    return last > since

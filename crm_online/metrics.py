@@ -77,6 +77,7 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
     evidence: float
     needed: float
     benched: str
+    min_outcomes: int | None = None
 
 
 class ChangeOfChampion(msgspec.Struct, frozen=True, gc=False):

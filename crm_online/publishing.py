@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -93,9 +94,17 @@ class Publisher:
         effects.progress = progress_message(partition.progress)
 
     def _scores(self, batch: Slice, scored: Scored) -> list[Message]:
-        return [self._score(moment, scored, row) for row, moment in enumerate(batch.moments)]
+        live = batch.live
+        return [
+            self._score(moment, scored, row, live[moment.customer].offered)
+            if moment.customer in live
+            else self._score(moment, scored, row, ())
+            for row, moment in enumerate(batch.moments)
+        ]
 
-    def _score(self, moment: Moment, scored: Scored, row: int) -> Message:
+    def _score(
+        self, moment: Moment, scored: Scored, row: int, recommended: Sequence[str]
+    ) -> Message:
         at, name = utc(moment.at), event_id(moment.customer, moment.source, "score")
         active = moment.last_activity  # most events are activity themselves
         update = ScoreUpdate(
@@ -117,6 +126,13 @@ class Publisher:
             moment.refunds / 100.0,
             at if active == moment.at else utc(active) if active else None,
             scored.versions,
+            utc(moment.first_seen),
+            moment.event or None,
+            [item.product_id for item in moment.items],
+            moment.timezone,
+            None if moment.consent is None else list(moment.consent),
+            moment.traits,
+            list(recommended),
         )
         ce = headers(b"crm.score.updated", self._source, name, at)
         return Message(moment.customer.encode(), _encode(update), _traced(ce, moment, name))

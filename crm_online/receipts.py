@@ -10,10 +10,10 @@ import msgspec
 from crm_online.cloudevents import event_id, headers, utc
 from crm_online.customers.predictions import prediction_id, unpack_numbers, version_of
 from crm_online.customers.state import DAY, Prediction
-from crm_online.labels import Settlement
+from crm_online.labels import Settlement, TreatmentSettlement
 from crm_online.log import Message
 from crm_online.models.active import Scored
-from crm_online.scores import NextItemOutcome, Opened, Settled
+from crm_online.scores import NextItemOutcome, Opened, Settled, TreatmentSettled
 from crm_online.settings import Settings
 from crm_online.slices import Moment, Slice
 
@@ -51,6 +51,12 @@ class Receipts:
             order = _order(moment)
             index = max(1, at_once[order])
             timed.append((order, self._opened(moment, prediction, scored, row, index)))
+            at_once[order] = index + 1
+        for moment, fate in batch.treated:
+            order = _order(moment)
+            index = max(2, at_once[order])
+            timed.append((order, self._treated(moment, fate, index)))
+            at_once[order] = index + 1
         timed.sort(key=lambda pair: pair[0])
         return [message for _, message in timed] + self._touches(batch)
 
@@ -88,8 +94,27 @@ class Receipts:
             settlement.churned,
             settlement.spend / 100.0,
             prediction.late,
+            settlement.treatments,
         )
         return self._outcome("settled", settled.prediction_id, moment, settled)
+
+    def _treated(self, moment: Moment, fate: TreatmentSettlement, index: int) -> Message:
+        treated = fate.treated
+        settled = TreatmentSettled(
+            treated.action_id,
+            moment.customer,
+            treated.action,
+            treated.period,
+            "control" if treated.control else "treated",
+            utc(treated.at),
+            utc(treated.at + self._horizon),
+            msgspec.structs.replace(moment.source, index=index),
+            fate.churned,
+            fate.spend / 100.0,
+        )
+        ce_id = event_id(moment.customer, settled.source, "treatment")
+        ce = headers(b"crm.treatment.settled", self._source, ce_id, utc(moment.at))
+        return Message(treated.action_id.encode(), _encode(settled), ce)
 
     def _outcome(self, kind: str, name: str, moment: Moment, record: Opened | Settled) -> Message:
         ce_id = event_id(moment.customer, record.source, kind)

@@ -98,12 +98,18 @@ def live_figures(monitor: Monitor, quality: Quality) -> Iterator[tuple[str, str,
         Since the beginning.
     """
     whole = quality.figures()
-    settled, lists = int(whole["settled"] or 0), int(whole["next_items"] or 0)
-    churn: Figures = {name: whole[name] for name in ("auc", "log_loss", "churn_rate")}
+    rated = {name: int(whole[name] or 0) for name in ("scored", "valued", "next_items")}
+    names = "auc", "log_loss", "churn_rate", "late", "unscored"
+    churn: Figures = {name: whole[name] for name in names}
     value: Figures = {"mae": whole["value_mae"], "sum_ratio": whole["value_sum_ratio"]}
-    yield "churn", "all", settled, _floats(churn)
-    yield "value", "all", settled, _floats(value)
-    yield "next_item", "all", lists, _floats({name: whole[name] for name in ("hit_rate", "mrr")})
+    yield "churn", "all", rated["scored"], _floats(churn)
+    yield "value", "all", rated["valued"], _floats(value)
+    yield (
+        "next_item",
+        "all",
+        rated["next_items"],
+        _floats({name: whole[name] for name in ("hit_rate", "mrr")}),
+    )
     estimated = monitor.open.auc()
     for size in WINDOWS:
         window, rows = f"last-{size}", monitor.churn.newest(size)
@@ -156,4 +162,5 @@ def _standing(each: Contestant, *, champion: bool) -> Standing:
         evidence.log_capital,
         evidence.log_needed,
         each.benched,
+        each.model.min_outcomes,
     )

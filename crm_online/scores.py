@@ -10,6 +10,8 @@ from datetime import datetime
 
 import msgspec
 
+from crm_online.profile import Trait
+
 __all__ = [
     "Interaction",
     "InteractionBatch",
@@ -23,6 +25,7 @@ __all__ = [
     "ScoreUpdate",
     "Settled",
     "Source",
+    "TreatmentSettled",
 ]
 
 
@@ -96,6 +99,13 @@ class ScoreUpdate(msgspec.Struct, frozen=True, gc=False):
     refunds: float
     last_activity_at: datetime | None
     models: dict[str, str]
+    first_seen_at: datetime | None = None
+    event: str | None = None
+    items: list[str] = msgspec.field(default_factory=list)
+    timezone: str = ""
+    consent: list[str] | None = None
+    traits: dict[str, Trait] = msgspec.field(default_factory=dict)
+    recommended: list[str] = msgspec.field(default_factory=list)
     schema_version: int = 1
 
 
@@ -172,6 +182,7 @@ class Settled(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="sett
     churned: bool
     spend: float
     late: bool
+    treatments: dict[str, str] = msgspec.field(default_factory=dict)
     schema_version: int = 1
 
 
@@ -193,7 +204,26 @@ class NextItemOutcome(msgspec.Struct, frozen=True, gc=False, tag_field="kind", t
     schema_version: int = 1
 
 
-Outcome = Opened | Settled | NextItemOutcome
+class TreatmentSettled(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="treatment"):
+    """What became of a customer within the horizon after an action (``crm.treatment.settled``).
+
+    ``treatment`` is ``"treated"`` or ``"control"``.
+    """
+
+    action_id: str
+    customer_id: str
+    action: str
+    period: str
+    treatment: str
+    at: datetime
+    due_at: datetime
+    source: Source
+    churned: bool
+    spend: float
+    schema_version: int = 1
+
+
+Outcome = Opened | Settled | NextItemOutcome | TreatmentSettled
 
 
 class Interaction(msgspec.Struct, frozen=True, gc=False, array_like=True):

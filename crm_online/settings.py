@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from zoneinfo import available_timezones
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
@@ -28,6 +29,7 @@ ModelSpec = dict[str, Any]
 Positive = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+MOST_OPEN: Final = 1000  # predictions of a customer that await their labels
 CHURN_MODEL: ModelSpec = {"class": "crm_online.models.pacing.TwoPaces"}
 VALUE_MODEL: ModelSpec = {"class": "crm_online.models.spend.ExpectedSpend"}
 CLUSTER_MODEL: ModelSpec = {
@@ -111,6 +113,18 @@ class Settings(BaseSettings):
     state_ttl_days: PositiveFloat = 400.0
     activity_kinds: tuple[str, ...] | None = Field(
         None, description="Event names that count as activity; default: all that customers do."
+    )
+
+    # Actions
+    rules_file: Path | None = Field(
+        None, description="Rules of the role act, TOML or YAML; without it, act does not run."
+    )
+    kept_traits: tuple[str, ...] = Field(
+        (), description="Traits of identify that scores carry, for rules and templates."
+    )
+    timezone: str = Field("UTC", description="Of customers whose events name none.")
+    max_action_age_seconds: PositiveFloat = Field(
+        3600.0, description="Triggers older than this against Kafka's timestamp send nothing."
     )
 
     # Models
@@ -209,21 +223,18 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("name a zone of the IANA database, such as Europe/Berlin")
+        return value
+
     @field_validator("currency")
     @classmethod
     def _code(cls, value: str) -> str:
         if not re.fullmatch("[A-Z]{3}", value):
             raise ValueError("write the three capitals of ISO 4217, such as EUR")
-        return value
-
-    @field_validator("api_keys")
-    @classmethod
-    def _with_role(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        for key in value:
-            if not re.fullmatch(r"(watcher|site|marketer):.{8,}", key.get_secret_value()):
-                raise ValueError(
-                    "write role:key, role being watcher, site or marketer, and 8 characters or more"
-                )
         return value
 
     @field_validator("churn_challengers", "value_challengers")
@@ -255,6 +266,12 @@ class Settings(BaseSettings):
     def _consistent(self) -> Settings:
         if self.state_ttl_days <= self.active_days + self.horizon_days:
             raise ValueError("state_ttl_days must exceed active_days + horizon_days")
+        least = self.horizon_days / MOST_OPEN
+        if self.prediction_interval_days < least:
+            raise ValueError(
+                f"prediction_interval_days must be at least {least:.3g}, a {MOST_OPEN}th of "
+                "horizon_days: a customer's state holds all predictions of a horizon"
+            )
         if self.max_in_flight_events < self.max_batch:
             raise ValueError("max_in_flight_events must be at least max_batch")
         if (self.kafka_username is None) != (self.kafka_password is None):

@@ -10,8 +10,11 @@ from crm_online.customers.features import Facts, facts
 from crm_online.customers.partition import Partition
 from crm_online.customers.state import CustomerState, Prediction
 from crm_online.errors import EventRejected
-from crm_online.labels import Settlement
+from crm_online.events import CustomerEvent
+from crm_online.items import Item
+from crm_online.labels import Settlement, TreatmentSettlement
 from crm_online.log import Record
+from crm_online.profile import Trait
 from crm_online.scores import Interaction, Source
 
 __all__ = ["AFTER_TIMERS", "Moment", "Slice", "Touch"]
@@ -33,6 +36,12 @@ class Moment(msgspec.Struct, gc=False):
     spend: int
     refunds: int
     last_activity: float
+    first_seen: float
+    event: str
+    items: tuple[Item, ...]
+    timezone: str
+    consent: tuple[str, ...] | None
+    traits: dict[str, Trait]
     trace: bytes = b""
 
     @classmethod
@@ -43,21 +52,35 @@ class Moment(msgspec.Struct, gc=False):
         at: float,
         cause: str,
         source: Source,
-        message_id: str = "",
-        trace: bytes = b"",
+        event: CustomerEvent | None = None,
     ) -> Moment:
-        """Take what a score needs from a customer's state, before it moves on."""
+        """Take what a score needs from a customer's state, before it moves on.
+
+        Parameters
+        ----------
+        state, customer
+            Of whom.
+        at, cause, source
+            As in `ScoreUpdate`.
+        event
+            Where one is the cause.
+        """
         return cls(
             customer,
             at,
             cause,
             source,
-            message_id,
+            "" if event is None else event.message_id,
             state.orders,
             state.spend,
             state.refunds,
             state.last_activity,
-            trace,
+            state.first_seen,
+            "" if event is None else event.event,
+            () if event is None else event.items,
+            state.timezone,
+            state.consent,
+            state.traits,
         )
 
 
@@ -85,6 +108,7 @@ class Slice:
         self.moments: list[Moment] = []
         self.opened: list[tuple[int, Prediction]] = []
         self.settled: list[tuple[Moment, Settlement]] = []
+        self.treated: list[tuple[Moment, TreatmentSettlement]] = []
         self.interactions: list[Interaction] = []
         self.touches: list[Touch] = []
         self.wanted: dict[str, Moment] = {}

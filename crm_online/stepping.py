@@ -12,10 +12,16 @@ from typing import Final
 from crm_online.cloudevents import trace_of
 from crm_online.customers.dedupe import is_duplicate
 from crm_online.customers.partition import Partition
-from crm_online.customers.state import DAY, CustomerState, Rules, apply_event
+from crm_online.customers.state import DAY, CustomerState, Rules, Treated, apply_event
 from crm_online.errors import EventRejected
 from crm_online.events import CustomerEvent, parse_event
-from crm_online.internal import INTERNAL_TYPES, read_tick
+from crm_online.internal import (
+    INTERNAL_TYPES,
+    TICK_TYPE,
+    Treatment,
+    read_tick,
+    read_treatment,
+)
 from crm_online.kinds import ACTIVITY, INTERACTION, KIND, KINDS, ORDER
 from crm_online.labels import Schedule, fire, next_due, wake
 from crm_online.log import Record
@@ -24,6 +30,9 @@ from crm_online.settings import Settings
 from crm_online.slices import Moment, Slice, Touch
 
 __all__ = ["Stepper"]
+
+MAX_TREATMENTS: Final = 32  # of a customer, awaiting their outcome
+Read = CustomerEvent | Treatment | float
 
 
 class Stepper:
@@ -42,6 +51,7 @@ class Stepper:
             settings.churn_on == "order",
             settings.session_gap_minutes * 60.0,
             settings.currency,
+            frozenset(settings.kept_traits),
         )
         self._schedule: Final = Schedule.of(settings)
         self._settings: Final = settings
@@ -61,6 +71,8 @@ class Stepper:
             read = self._read(batch, record)
             if read is not None:
                 at = read if isinstance(read, float) else read.at
+                if isinstance(read, Treatment):
+                    at = 0.0  # what act decided moves no time
                 while self._release(batch, record, max(at, partition.progress.watermark)):
                     yield batch
                     batch = Slice(partition, batch.as_of)
@@ -69,12 +81,15 @@ class Stepper:
             batch.as_of = partition.progress.as_of = record.offset
         yield batch
 
-    def _read(self, batch: Slice, record: Record) -> CustomerEvent | float | None:
+    def _read(self, batch: Slice, record: Record) -> Read | None:
         """Decode one record: an event, the time of a tick, or nothing for a dead letter."""
         settings = self._settings
         try:
-            if record.headers and dict(record.headers).get("ce_type") in INTERNAL_TYPES:
-                return read_tick(record, self._key)
+            if record.headers:
+                kind = dict(record.headers).get("ce_type")
+                if kind in INTERNAL_TYPES:
+                    read = read_tick if kind == TICK_TYPE else read_treatment
+                    return read(record, self._key)
             _refuse_reserved(record.key)
             return parse_event(
                 record.value or b"",
@@ -122,6 +137,7 @@ class Stepper:
         source = Source(progress.epoch, batch.partition.number, record.offset, 0, due)
         moment = Moment.of(state, customer, due, "timer", source)
         batch.settled.extend((moment, settlement) for settlement in fired.settled)
+        batch.treated.extend((moment, settlement) for settlement in fired.treated)
         if fired.expired:
             batch.live.pop(customer, None)
             batch.expired[customer] = state.as_of
@@ -132,11 +148,14 @@ class Stepper:
             state.scored_as_of = state.as_of
             batch.opened.append((batch.add_moment(state, moment), fired.opened))
 
-    def _apply(self, batch: Slice, record: Record, read: CustomerEvent | float) -> None:
+    def _apply(self, batch: Slice, record: Record, read: Read) -> None:
         progress = batch.partition.progress
         if isinstance(read, float):
             progress.watermark = max(progress.watermark, read)
             batch.ticks.append((record, read))
+            return
+        if isinstance(read, Treatment):
+            self._treat(batch, record, read)
             return
         progress.events += 1
         behind = progress.watermark - read.at
@@ -163,6 +182,23 @@ class Stepper:
             self._apply_event(batch, record, read, state)
         self._reschedule(batch.partition, read.customer, state)
 
+    def _treat(self, batch: Slice, record: Record, read: Treatment) -> None:
+        """Take note of an action, whose outcome is then awaited; a repeat changes nothing."""
+        place = batch.partition.place(2.0 * record.offset + 1.0)
+        state = batch.state(read.customer)
+        if state is None or state.place >= place or read.source <= state.treated:
+            return
+        batch.live[read.customer] = state
+        state.move_to(place)
+        state.treated = read.source
+        if len(state.treatments) < MAX_TREATMENTS:
+            state.treatments.append(
+                Treated(
+                    read.action_id, read.action, read.period, read.control, read.at, state.spend
+                )
+            )
+        self._reschedule(batch.partition, read.customer, state)
+
     def _apply_event(
         self, batch: Slice, record: Record, event: CustomerEvent, state: CustomerState
     ) -> None:
@@ -174,10 +210,9 @@ class Stepper:
             self._settle_touch(batch, event, state, source)
         apply_event(state, event, self._rules)
         wake(state, self._schedule)
-        trace = trace_of(record) if record.headers else b""
-        moment = Moment.of(
-            state, event.customer, event.at, "event", source, event.message_id, trace
-        )
+        moment = Moment.of(state, event.customer, event.at, "event", source, event)
+        if record.headers:
+            moment.trace = trace_of(record)
         state.scored_as_of = state.as_of
         batch.add_moment(state, moment)
         if touches:

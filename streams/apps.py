@@ -16,6 +16,8 @@ from streams.ending import end_process
 from streams.figures import RoleFigures
 from streams.health import RoleHealth
 from streams.lease import Lease, Pulse
+from streams.options import usable
+from streams.roles.act import ActRole
 from streams.roles.cache import CacheRole
 from streams.roles.learn import LearnOwner, LearnRole
 from streams.roles.score import ScoreRole
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ROLES", "Role", "RoleApp", "make_app"]
 
-Role = ScoreRole | LearnRole | CacheRole
+Role = ScoreRole | LearnRole | CacheRole | ActRole
 LOOKS: Final = 10  # within stall_seconds
 LONGEST_LOOK_SECONDS: Final = 10.0
 
@@ -191,6 +193,19 @@ def _cache(settings: Settings, stop: Stop) -> RoleApp:
     return app
 
 
+def _act(settings: Settings, stop: Stop) -> RoleApp:
+    lease = _lease(settings)
+    role = ActRole(settings, stop, lease)
+    app = RoleApp("act", role, settings, stop, lease)
+    scores = app.batch_topic(settings.topic("scores"), role.processor)
+
+    @app.agent(scores, name="act")
+    async def act(stream: Any) -> None:
+        await role.processor.run(stream)
+
+    return app
+
+
 def _lease(settings: Settings) -> Lease:
     pulse = Pulse(settings.max_pause_seconds, end_process)
     return Lease(settings.session_timeout_seconds, pulse)
@@ -200,6 +215,7 @@ ROLES: Final[dict[str, Callable[[Settings, Stop], RoleApp]]] = {
     "score": _score,
     "learn": _learn,
     "cache": _cache,
+    "act": _act,
 }
 
 
@@ -209,7 +225,7 @@ def __getattr__(name: str) -> object:
         from streams.configuration import load  # noqa: PLC0415 - reads the environment
 
         settings = load()
-        first, *others = ROLES if name == "app" else [name]
+        first, *others = usable(ROLES, settings) if name == "app" else [name]
         made = make_app(first, settings, end_process)
         made.companions = [make_app(other, settings, end_process) for other in others]
         return made

@@ -54,16 +54,16 @@ TOPICS: Final[dict[str, Topic]] = {
     "events": Topic(
         "Customer events in; written by you, by the intake and by replays.",
         "customer id",
-        (EVENT, TICK),
-        ("web", "score"),
+        (EVENT, TICK, "crm.treatment"),
+        ("web", "score", "act"),
         ("score",),
     ),
     "scores": Topic(
         "All scores of a customer, at every event.",
         "customer id",
-        ("crm.score.updated", TICK),
-        ("score",),
-        ("cache",),
+        ("crm.score.updated", TICK, "crm.rules"),
+        ("score", "act"),
+        ("cache", "act"),
     ),
     "recommendations": Topic(
         "The newest list of next items for a customer.",
@@ -75,7 +75,12 @@ TOPICS: Final[dict[str, Topic]] = {
     "outcomes": Topic(
         "Predictions as they are opened, and beside what happened.",
         "prediction id",
-        ("crm.prediction.opened", "crm.prediction.settled", "crm.next_item.settled"),
+        (
+            "crm.prediction.opened",
+            "crm.prediction.settled",
+            "crm.next_item.settled",
+            "crm.treatment.settled",
+        ),
         ("score",),
         ("learn",),
     ),
@@ -101,9 +106,17 @@ TOPICS: Final[dict[str, Topic]] = {
         ("score",),
         ("score",),
     ),
-    "actions": Topic("Reserved.", "customer id", (), (), ()),
+    "actions": Topic(
+        "What marketing should do, and what was held back, with the reason.",
+        "customer id",
+        ("crm.action.decided",),
+        ("act",),
+        (),
+    ),
     "actions.retry": Topic("Reserved.", "customer id", (), (), ()),
-    "action-state": Topic("Reserved.", "customer id", (), (), ()),
+    "action-state": Topic(
+        "What each customer was sent.", "customer id", (INTERNAL,), ("act",), ("act",)
+    ),
     "metrics": Topic(
         "Quality, drift, contests, and what workers do.",
         "role, worker, name",
@@ -113,7 +126,7 @@ TOPICS: Final[dict[str, Topic]] = {
             "crm.contest.updated",
             "crm.worker.updated",
         ),
-        ("score", "learn", "cache", "web"),
+        ("score", "learn", "cache", "act", "web"),
         ("web",),
     ),
     "dead-letters": Topic(
@@ -199,6 +212,16 @@ def _messages() -> dict[str, Any]:
             "title": "Tick",
             "summary": "Event time moves on; signed on crm.events.",
             "payload": {"type": "object"},
+        },
+        "crm.treatment": {
+            "title": "Treatment",
+            "summary": "A customer was treated, or is in the control group; signed.",
+            "payload": {"type": "object"},
+        },
+        "crm.rules": {
+            "title": "Rules",
+            "summary": "From here on these rules are in force; signed.",
+            "payload": {"description": "The file."},
         },
         DEAD_LETTER: {
             "title": "Dead letter",

@@ -9,13 +9,12 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from aiokafka import TopicPartition
-from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.fetch import FetchRequest
-from aiokafka.record.memory_records import MemoryRecords
 
 from crm_online.errors import BrokerUnavailable
 from streams.connection import client_options
+from streams.fetching import FetchClient, unpack
 
 if TYPE_CHECKING:
     from crm_online.log import Record
@@ -33,7 +32,8 @@ class BulkReader:
 
     aiokafka's consumer makes a record in Python, which takes longer than all the rest of a restore.
     So this asks for batches itself, each broker for the next ones before the last are handed out,
-    and takes what aiokafka's compiled parser makes of them. Blocking, this belongs in a thread.
+    and takes what aiokafka's compiled parser makes of them where they arrived. Blocking, this
+    belongs in a thread.
 
     Parameters
     ----------
@@ -73,7 +73,8 @@ class BulkReader:
     def read(self) -> dict[int, Iterator[Record]]:
         """Return what has come, by partition; nothing where half a second brings nothing.
 
-        A record is made when it is its turn: the last one's memory is still at hand for it.
+        A record is made when it is its turn: the last one's memory is still at hand for it. All
+        must be taken before the next read, which uses the memory they are made from again.
 
         Raises
         ------
@@ -89,7 +90,9 @@ class BulkReader:
             ) from error
 
     async def _open(self) -> None:
-        self._client = AIOKafkaClient(**client_options(self._settings))
+        # An idle connection is none of a client's that only fetches: nothing is to watch for it.
+        options = client_options(self._settings) | {"connections_max_idle_ms": None}
+        self._client = FetchClient(**options)
         await self._client.bootstrap()
         await self._client.set_topics([self._topic])
 
@@ -159,11 +162,9 @@ class BulkReader:
             await self._look_again()
         return found
 
-    def _unpack(self, partition: int, content: bytes) -> Iterator[Any]:
+    def _unpack(self, partition: int, content: bytes | memoryview) -> Iterator[Any]:
         # Compaction and control records leave offsets without a record, also the last ones.
-        batches = MemoryRecords(content)
-        while batches.has_next():
-            batch = batches.next_batch()
+        for batch in unpack(memoryview(content)):
             self._next[partition] = batch.next_offset
             if not batch.is_control_batch:
                 yield batch

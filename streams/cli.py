@@ -6,10 +6,13 @@ import typer
 
 from streams import options
 from streams.dead_letters.commands import commands as dead_letters
+from streams.demo.commands import demo
 from streams.evaluating.commands import evaluate_app
 from streams.exits import Commands
+from streams.exporting.commands import export_app
 from streams.items.commands import commands as items
 from streams.model_commands.commands import commands as models
+from streams.rules.commands import commands as rules
 from streams.upkeep.commands import adopt, backup, reset, restore
 from streams.verify.commands import verify
 
@@ -28,7 +31,10 @@ app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(models, name="models")
 app.add_typer(items, name="items")
+app.add_typer(rules, name="rules")
+app.add_typer(export_app, name="export")
 app.command()(verify)
+app.command()(demo)
 for command in (adopt, reset, backup, restore):
     app.command()(command)
 
@@ -69,18 +75,21 @@ def worker(
     set_: options.Set = None,
     settings_file: options.SettingsFile = None,
 ) -> None:
-    """Run the service: read events, score, learn, fill the cache, serve HTTP.
+    """Run the service: read events, score, learn, fill the cache, act by rules, serve HTTP.
 
     Examples:
       crm-online worker
       crm-online worker --roles score --kafka broker-1:9092,broker-2:9092
+      crm-online worker --set rules_file=rules.toml
       CRM_HORIZON_DAYS=60 crm-online worker --settings crm.toml
       crm-online worker --set web_port=8080
 
     Runs until SIGTERM or Ctrl-C, and then ends in order with 0.
     """
     settings = options.settings_of(settings_file, set_, kafka=kafka, redis=redis, app=prefix)
-    names = options.parse_roles(roles, settings.web_port)
+    names = options.parse_roles(roles)
+    if roles.strip() == "all":
+        names = options.usable(names, settings)
     from streams.logs import configure_logs, log_loading, warn_of_default_key
 
     configure_logs()
@@ -276,25 +285,3 @@ def config(
 
     flags = options.flags_of(set_, kafka=kafka, redis=redis, app=prefix)
     show_settings(in_force(flags, settings_file), json=json_)
-
-
-@app.command()
-def demo(
-    seconds: options.Seconds = 45.0,
-    customers: options.Crowd = 500,
-    seed: options.Seed = 1,
-    hold: options.Hold = False,
-) -> None:
-    """Run the whole job on an embedded broker and cache, on a generated population, and watch it.
-
-    Examples:
-      crm-online demo
-      crm-online demo --seconds 30 --customers 2000
-      crm-online demo --hold
-
-    It prints where its dashboard is. Exits with 1 where a promise that it
-    prints did not hold.
-    """
-    from streams.demo import run_demo
-
-    raise typer.Exit(run_demo(seconds, customers, seed, hold=hold))

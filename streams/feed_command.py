@@ -52,7 +52,8 @@ def replay_file(
         End with one JSON object.
     """
     pace = Pace(factor, time.monotonic)
-    steps, settle = history.steps(max_ahead_seconds), max_ahead_seconds is not None
+    steps = history.steps(max_ahead_seconds, settings)
+    settle = max_ahead_seconds is not None
     began = time.monotonic()
     with progress_bar(lambda: history.stage("replaying")):
         fed = asyncio.run(feed(steps, settings, pace=pace, settle=settle))

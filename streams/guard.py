@@ -18,6 +18,7 @@ from crm_online.log import Header, Message, Record
 from crm_online.settings import Settings
 from streams.consumer import Consumer
 from streams.deliveries import Deliveries, Place
+from streams.lease import LeaseLost
 
 __all__ = ["Guard", "followed"]
 
@@ -92,6 +93,8 @@ class Guard:
         ------
         BrokerUnavailable
             Where Kafka does not answer.
+        LeaseLost
+            Where what is to be written over may not be written any more.
         """
         places = [TopicPartition(topic, p) for topic in self._nouns for p in partitions]
         if not places:
@@ -104,6 +107,8 @@ class Guard:
                 records = await self._fetch(consumer, place, read.get(place, end), end)
                 if records:
                     await correct(self._nouns[place.topic], place.partition, [*records.values()])
+        except LeaseLost:
+            raise
         except KafkaError as error:
             raise BrokerUnavailable(
                 f"Kafka at {self._settings.kafka} does not say what others wrote ({error!r}): "

@@ -142,9 +142,9 @@ class Lease:
         self.lost = False
 
     def renew(self, at: float) -> None:
-        """Take note of a successful heartbeat that was sent at this time."""
+        """Take note of a successful heartbeat that was sent at this time; one too late is none."""
         since = self._since
-        if since is not None:
+        if since is not None and not self.lapsed():
             self._since = max(since, at)
 
     def release(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -47,14 +48,11 @@ __all__ = [
     "flags_of",
     "parse_roles",
     "settings_of",
+    "usable",
 ]
 
-ROLES: Final = (
-    "score",
-    "learn",
-    "cache",
-    "web",
-)  # as of `streams.apps`, which takes seconds to import
+# As of `streams.apps`, which takes seconds to import; `web` is no app of Faust's.
+ROLES: Final = ("score", "learn", "cache", "act", "web")
 _SETTINGS = "Settings"
 _COLUMNS = "Columns of --format csv"
 
@@ -178,28 +176,34 @@ SettingsFile = Annotated[
 ]
 
 
-def parse_roles(text: str, web_port: int) -> list[str]:
-    """Read a list of roles, or ``all``: without a port, that is all but `web`.
+def parse_roles(text: str) -> list[str]:
+    """Read a list of roles, or ``all``.
 
     Raises
     ------
     ConfigurationError
-        Where there is no such role, or `web` is asked for and has no port.
+        Where there is no such role.
 
     Examples
     --------
-    >>> parse_roles("score,learn", 0), parse_roles("all", 8080)
-    (['score', 'learn'], ['score', 'learn', 'cache', 'web'])
+    >>> parse_roles("score,learn"), parse_roles("all")
+    (['score', 'learn'], ['score', 'learn', 'cache', 'act', 'web'])
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     if names == ["all"]:
-        return [role for role in ROLES if role != "web" or web_port]
+        return list(ROLES)
     unknown = [name for name in names if name not in ROLES]
     if unknown or not names:
         raise ConfigurationError(f"--roles takes all, or some of {','.join(ROLES)}")
-    if "web" in names and not web_port:
-        raise ConfigurationError("the role web needs a port: set CRM_WEB_PORT, such as 8080")
     return names
+
+
+def usable(roles: Iterable[str], settings: Settings) -> list[str]:
+    """Return the roles that have something to do: `act` needs rules, and `web` a port."""
+    idle = {"act"} if settings.rules_file is None else set()
+    if not settings.web_port:
+        idle.add("web")
+    return [name for name in roles if name not in idle]
 
 
 def settings_of(file: Path | None, pairs: list[str] | None, **flags: Any) -> Settings:

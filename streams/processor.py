@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from streams.figures import Figures
 from streams.finisher import Finisher
 from streams.guard import Guard
 from streams.lease import LeaseLost
+from streams.positions import Positions
 from streams.producer import OutputProducer
 from streams.topics import SINGLE_PARTITION
 
@@ -24,6 +26,8 @@ __all__ = ["Processor"]
 
 # Faust gives a worker a minute to let go of its partitions before the group goes on without it.
 IDLE_SECONDS: Final = 50.0
+
+_log = logging.getLogger(__name__)
 
 
 class Processor:
@@ -69,14 +73,12 @@ class Processor:
         self.guard: Final = Guard(settings, [state, *standing], producer.deliveries, self._correct)
         self._finisher = Finisher(self._deliver_state, settings.max_in_flight_events, stop)
         self._applying = asyncio.Lock()
+        self._restoring = asyncio.Lock()
         self._taking = False
         self._round = 0
         self._generation = Generation(-1, "")
         self._owned: set[int] = set()
-        self._starts: dict[int, int] = {}
-        self._applied: dict[int, int] = {}
-        self._ends: dict[int, int] = {}
-        self._newest: dict[int, int] = {}
+        self._positions = Positions()
         self.restoring = (0, 0)
 
     @property
@@ -86,15 +88,11 @@ class Processor:
 
     def newest(self, partition: int) -> int | None:
         """Kafka timestamp of the last record applied, in milliseconds since 1970."""
-        return self._newest.get(partition)
+        return self._positions.newest.get(partition)
 
     def lag(self) -> int:
         """Return how many records of the partitions held are known of and not applied."""
-        return sum(
-            max(end - self._applied.get(partition, 0), 0)
-            for partition, end in self._ends.items()
-            if partition in self._owned
-        )
+        return self._positions.lag(self._owned)
 
     async def run(self, stream: Any) -> None:
         """Take the batches of a Faust stream for as long as it lasts: the body of an agent."""
@@ -144,27 +142,22 @@ class Processor:
     async def restore(self, generation: Generation, partitions: frozenset[int]) -> None:
         """Restore what is new; keep what was ours in the generation just before this one."""
         current = self._round
-        kept = self._owned & partitions if self._follows(generation) else set()
-        for partition in self._owned - kept:
-            self._forget(partition)
-        self._owned, self._generation = kept, generation
-        try:
-            await self._producer.start()
-            restored = await checkpoint.restore(
-                partitions - kept,
-                self._machine,
-                self._settings,
-                source=self.source,
-                state=self.state,
-                wanted=lambda: self._round == current,
-                report=self._report,
-            )
-            await self._adopt(restored, partitions - kept)
-            self._taking = self._round == current
-        except LeaseLost:
-            self._abandon()
-        except Exception as error:  # noqa: BLE001 - whatever it is, no event may be applied
-            self._stop(error)
+
+        def wanted() -> bool:
+            return self._round == current
+
+        # One at a time: the group may rebalance again, or the lease be lost, during a restore.
+        async with self._restoring:
+            try:
+                if wanted():
+                    await self._restore(generation, partitions, wanted)
+            except LeaseLost:
+                self._abandon()
+            except Exception as error:  # noqa: BLE001 - whatever it is, no event may be applied
+                if wanted():
+                    self._stop(error)
+                else:
+                    _log.warning("a restore that another one follows has failed: %r", error)
 
     def lose(self) -> None:
         """Let go of everything at once: what is under way is dropped, and all is restored anew."""
@@ -179,8 +172,7 @@ class Processor:
 
     def resume_at(self) -> Mapping[int, int]:
         """Partition to the offset right behind what is durably applied."""
-        progress = self._finisher.progress
-        return {p: max(self._starts[p], progress.get(p, -1) + 1) for p in self._owned}
+        return self._positions.resume_at(self._owned, self._finisher.progress)
 
     def _report(self, records: int, left: int) -> None:
         self.restoring = records, left
@@ -189,23 +181,57 @@ class Processor:
         before = self._generation
         return generation == Generation(before.number + 1, before.member)
 
-    async def _adopt(
-        self, restored: checkpoint.Restored | None, partitions: frozenset[int]
+    async def _restore(
+        self, generation: Generation, partitions: frozenset[int], wanted: Callable[[], bool]
     ) -> None:
-        if restored is None:
-            for partition in partitions:
-                self._machine.forget(partition)
-            return
+        kept = self._owned & partitions if self._follows(generation) else set()
+        for partition in self._owned - kept:
+            self._forget(partition)
+        self._owned, self._generation = kept, generation
+        gained = partitions - kept
+        try:
+            await self._finisher.idle()  # of a restore that was given up
+            await self._producer.start()
+            restored = await checkpoint.restore(
+                gained,
+                self._machine,
+                self._settings,
+                source=self.source,
+                state=self.state,
+                wanted=wanted,
+                report=self._report,
+            )
+            if restored is not None:
+                await self._write_over(restored, gained, wanted)
+                if wanted():
+                    self._adopt(restored)
+        finally:
+            for partition in gained - self._owned:
+                self._forget(partition)
+
+    async def _write_over(
+        self,
+        restored: checkpoint.Restored,
+        partitions: Collection[int],
+        wanted: Callable[[], bool],
+    ) -> None:
+        """See to what stands behind newer records, and follow what others still write there."""
+
+        async def put_right(noun: str, partition: int, foreign: Sequence[Record]) -> bool:
+            return wanted() and await self._put_right(noun, partition, foreign)
+
+        for partition, messages in restored.overtaken.items():
+            if messages and wanted():
+                await self._finisher.add(partition, Effects(snapshots=messages), [])
+        await self.guard.watch(partitions, restored.read, put_right)
+
+    def _adopt(self, restored: checkpoint.Restored) -> None:
+        """Take batches from now on: all that was kept or restored is guarded."""
         self.figures.restored += restored.records
         self.figures.restore_seconds += restored.seconds
-        self._starts |= restored.starts
-        self._applied |= restored.starts
-        self._owned |= partitions
-        for partition, messages in restored.overtaken.items():
-            if messages:
-                await self._finisher.add(partition, Effects(snapshots=messages), [])
-        self._newest |= dict.fromkeys(partitions, int(time.time() * 1000))  # idle since now
-        await self.guard.watch(partitions, restored.read, self._put_right)
+        self._owned |= set(restored.starts)
+        self._positions.begin(restored.starts, int(time.time() * 1000))
+        self._taking = True
 
     async def _correct(self, noun: str, partition: int, foreign: Sequence[Record]) -> bool:
         """Put right what another worker wrote behind newer records, in rule order.
@@ -238,16 +264,14 @@ class Processor:
         self._machine.forget(partition)
         self._finisher.forget(partition)
         self.guard.leave([partition])
-        for each in (self._starts, self._applied, self._ends, self._newest):
-            each.pop(partition, None)
+        self._positions.forget(partition)
 
     async def _apply(self, batch: Batch) -> None:
         partition, records = batch.partition, batch.records
-        self._ends[partition] = batch.end
+        self._positions.see(batch)
         for effects in self._step(partition, records):
             await self._finisher.add(partition, effects, await self._send(partition, effects))
-        self._applied[partition] = records[-1].offset + 1
-        self._newest[partition] = records[-1].timestamp
+        self._positions.move(batch)
         self.figures.events += len(records)
         self.figures.batches += 1
 

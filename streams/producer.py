@@ -55,6 +55,7 @@ class OutputProducer:
         self._lease = lease
         self._order: defaultdict[Place, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._producer: Any = None
+        self._abandoned: Any = None
         self._failure: BaseException | None = None
         self._discarding: asyncio.Task[None] | None = None
 
@@ -96,6 +97,7 @@ class OutputProducer:
         """Send nothing more of what was handed over; who waits for it gets `LeaseLost`."""
         if self._producer is not None:
             producer, self._producer = self._producer, None
+            self._abandoned = producer
             self._order.clear()
             self._discarding = asyncio.create_task(_discard(producer))
 
@@ -151,30 +153,43 @@ class OutputProducer:
         batch.close()
         producer = self._running()
         try:
-            future: asyncio.Future[Any] = await producer.send_batch(
+            sent: asyncio.Future[Any] = await producer.send_batch(
                 batch, place[0], partition=place[1]
             )
-        except LeaseLost:
-            raise
         except KafkaError as error:
-            self._fail(_explain(error, place, size))
-            raise
+            raise self._judge(error, producer, place, size) from error
+        delivery = asyncio.get_running_loop().create_future()
 
         def check(done: asyncio.Future[Any]) -> None:
-            error = None if done.cancelled() else done.exception()
-            if isinstance(error, LeaseLost):
-                pass  # dropped on purpose
-            elif error is not None:
-                self._fail(_explain(error, place, size))
-            elif not done.cancelled():
+            error = LeaseLost() if done.cancelled() else done.exception()
+            if error is None:
                 self.delivered += count
                 self.deliveries.add(place, done.result().offset, count)
+            else:
+                error = self._judge(error, producer, place, size)
+            if delivery.cancelled():
+                return  # nobody waits any more
+            if error is None:
+                delivery.set_result(None)
+            else:
+                delivery.set_exception(error)
+                delivery.exception()  # or asyncio complains where nobody asks
 
-        future.add_done_callback(check)
-        self.deliveries.begin(place, future)
+        sent.add_done_callback(check)
+        self.deliveries.begin(place, sent)
         if producer is not self._producer:
             raise LeaseLost  # while we waited for room
-        return future
+        return delivery
+
+    def _judge(self, error: BaseException, producer: Any, place: Place, size: int) -> BaseException:
+        """Fail at a write that failed, unless the lease is lost: all is dropped then."""
+        lease = self._lease
+        if lease is not None and (lease.lost or lease.lapsed()) and producer is self._producer:
+            self.abandon()  # at once: what is queued behind it would leave a gap
+        if isinstance(error, LeaseLost) or producer is self._abandoned:
+            return LeaseLost()
+        self._fail(_explain(error, place, size))
+        return error
 
     def _hold_back(self, producer: Any) -> None:
         """Let no record batch leave without the lease: the last place before the socket."""

@@ -57,7 +57,7 @@ def score_file(
     examples: dict[str, str] = {}
     began = time.monotonic()
     with progress_bar(lambda: history.stage("scoring"), beside_output=True):
-        for effects in score_history(history.steps(max_ahead_seconds), settings):
+        for effects in score_history(history.steps(max_ahead_seconds, settings), settings):
             for reason, message in _refusals(effects):
                 refused[reason] += 1
                 examples.setdefault(reason, message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -12,6 +13,7 @@ from crm_online.simulation.columns import ColumnMap
 from crm_online.simulation.datasets import Dataset, open_dataset
 from crm_online.simulation.ordering import Order
 from crm_online.simulation.replay import Send, Step, plan_replay
+from crm_online.simulation.silence import Silence
 from streams.exits import EXIT_FAILED, counted, say
 from streams.progress import Stage
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from crm_online.settings import Settings
     from crm_online.simulation.raw import RawEvent
 
-__all__ = ["ColumnNames", "History", "open_history", "parse_max_ahead"]
+__all__ = ["ColumnNames", "History", "date_of", "open_history", "parse_max_ahead"]
 
 _CUT: Final = "damaged-gzip"
 _UNDECODABLE: Final = "not-utf8"
@@ -50,13 +52,15 @@ class History:
     def __init__(self, dataset: Dataset, order: Order) -> None:
         self.dataset = dataset
         self.passed = 0
+        self.silence = Silence()
         self._order = order
         self._read = 0
         self._unreadable = 0
 
-    def steps(self, max_ahead_seconds: float | None) -> Iterator[Step]:
-        """Plan the replay, as of `plan_replay`."""
-        for step in plan_replay(self._events(), max_ahead_seconds, self._order):
+    def steps(self, max_ahead_seconds: float | None, settings: Settings) -> Iterator[Step]:
+        """Plan the replay, as of `plan_replay`; nothing may leap over all that is remembered."""
+        silence = self.silence = Silence(settings.state_ttl_days * DAY)
+        for step in plan_replay(self._events(), max_ahead_seconds, self._order, silence=silence):
             self.passed += isinstance(step, Send)
             yield step
 
@@ -69,7 +73,7 @@ class History:
     def end(self) -> int:
         """Say what was left out, and why; returns the exit code.
 
-        Fails where the file ended too early, or held no event.
+        Fails where the file ended too early or leaps in time, or held no event.
         """
         report = self.dataset.report
         for reason, count in report.skipped.items():
@@ -89,11 +93,16 @@ class History:
             )
         if _CUT in report.skipped:
             say("the file is cut short or damaged: only what stands before that was used")
-            return EXIT_FAILED
-        if self._unreadable == report.events:
+        if self.empty:
             say("the file holds no event: is --format what it holds?")
-            return EXIT_FAILED
-        return 0
+        if self.silence.left_out:
+            say(_leap(self.silence))
+        return EXIT_FAILED if self.empty or self.silence.left_out or _CUT in report.skipped else 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether there was nothing to use."""
+        return self._unreadable == self.dataset.report.events
 
     def _events(self) -> Iterator[RawEvent]:
         for event in self.dataset:
@@ -173,6 +182,26 @@ def _column_map(names: ColumnNames) -> ColumnMap:
             "--format csv needs the names of two columns at least: --customer and --at"
         )
     return ColumnMap(names.customer, names.at, names.item, names.amount, names.kind)
+
+
+def _leap(silence: Silence) -> str:
+    return (
+        f"left out {counted(silence.left_out, 'event')}, from {date_of(silence.first)} on: no "
+        f"other is later than {date_of(silence.newest)}, and a silence of more than "
+        f"{silence.longest / DAY:g} days would settle and forget everything. Correct the wrong "
+        "date, or raise CRM_STATE_TTL_DAYS"
+    )
+
+
+def date_of(at: float) -> str:
+    """Write a time, in UTC, for people.
+
+    Examples
+    --------
+    >>> date_of(0.0)
+    '1970-01-01 00:00'
+    """
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}"
 
 
 def _joined(numbers: Iterable[int]) -> str:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import uvloop
 
-from crm_online.errors import BrokerUnavailable
+from crm_online.errors import BrokerUnavailable, ConfigurationError
 from streams.apps import RoleApp, make_app
 from streams.ending import end_process
 from streams.logs import configure_logs
+from streams.memory import share_one_heap
 from streams.reporting import Reported, Reporter
 from streams.roles.tasks import Tasks
 from streams.roles.web import WebRole
@@ -53,6 +54,8 @@ class Worker:
         self.apps: dict[str, RoleApp] = {
             name: make_app(name, settings, self.fail) for name in roles if name != WEB
         }
+        if WEB in roles and not settings.web_port:
+            raise ConfigurationError("the role web needs a port: set CRM_WEB_PORT, such as 8080")
         web = WebRole() if WEB in roles else None
         self.roles: dict[str, Reported] = {**self.apps} | ({WEB: web} if web else {})
         self._web = WebServer(settings, Asked(loop, self.roles), self.fail, web)
@@ -89,6 +92,7 @@ class Worker:
 
 def run(settings: Settings, roles: Sequence[str]) -> None:
     """Run the service until SIGTERM or SIGINT; a failure ends the process with exit code 1."""
+    share_one_heap()
     configure_logs()
     create_missing(settings)
     check_policies(settings)
@@ -139,7 +143,7 @@ def _bound_stop(seconds: float) -> None:
 
 
 async def _live(worker: Worker, told: asyncio.Event) -> None:
-    roles = list(worker.apps)
+    roles = list(worker.roles)
     _log.info("starting", roles=roles)
     async with worker.running():
         _log.info("ready", roles=roles)

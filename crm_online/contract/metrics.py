@@ -38,7 +38,7 @@ class QualityUpdate(_Record):
     epoch: StrictInt = Field(description="Of crm.outcomes.")
     offset: StrictInt = Field(description="Of the last record of crm.outcomes that is counted.")
     champion: StrictStr = Field(description="Who predicts by now; main is the one configured.")
-    outcomes: StrictInt = Field(description="In the window.")
+    outcomes: StrictInt = Field(description="Rated ones in the window: in time, and with a number.")
     figures: dict[StrictStr, StrictFloat | None] = Field(
         description="By name; null where a figure does not exist yet."
     )
@@ -87,6 +87,9 @@ class Standing(_Record):
     evidence: StrictFloat = Field(description="That it is better; natural logarithm.")
     needed: StrictFloat = Field(description="To become champion; natural logarithm.")
     benched: StrictStr = Field(description="Why it is out; empty: it is not.")
+    min_outcomes: StrictInt | None = Field(
+        None, description="Of each kind, from which on it predicts; null from older learners."
+    )
 
 
 class ChangeOfChampion(_Record):

@@ -18,6 +18,7 @@ from pydantic import (
     StrictStr,
 )
 
+from crm_online.contract.actions import Action
 from crm_online.contract.metrics import ContestUpdate, DriftUpdate, QualityUpdate, WorkerUpdate
 from crm_online.contract.times import When
 
@@ -35,6 +36,7 @@ __all__ = [
     "ScoreUpdate",
     "Settled",
     "Source",
+    "TreatmentSettled",
 ]
 
 
@@ -97,6 +99,17 @@ class ScoreUpdate(_Record):
     refunds: StrictFloat = Field(description="In major units, positive.")
     last_activity_at: When | None
     models: dict[StrictStr, StrictStr] = Field(description="Model name to the version used.")
+    first_seen_at: When | None = Field(None, description="Of the customer's first event.")
+    event: StrictStr | None = Field(None, description="Name of the event that caused it.")
+    items: list[StrictStr] = Field([], description="Of that event.")
+    timezone: StrictStr = Field("", description="As events name it; empty: none did.")
+    consent: list[StrictStr] | None = Field(
+        None, description="Categories consented to; null: consent is not enforced."
+    )
+    traits: dict[StrictStr, StrictStr | StrictBool | StrictFloat] = Field(
+        {}, description="Those of the setting kept_traits."
+    )
+    recommended: list[StrictStr] = Field([], description="Items of the newest list, best first.")
     schema_version: StrictInt = 1
 
 
@@ -163,6 +176,9 @@ class Settled(_Record):
     churned: StrictBool
     spend: StrictFloat = Field(description="Between opened_at and due_at, in major units.")
     late: StrictBool = Field(description="Opened and settled at once: in no quality figure.")
+    treatments: dict[StrictStr, StrictStr] = Field(
+        {}, description="Action to treated or control, of those decided within the horizon."
+    )
     schema_version: StrictInt = 1
 
 
@@ -179,6 +195,23 @@ class NextItemOutcome(_Record):
     rank: StrictInt | None = Field(description="Counts from 1; null is a miss.")
     offered: StrictInt = Field(description="Length of the list.")
     model: StrictStr
+    schema_version: StrictInt = 1
+
+
+class TreatmentSettled(_Record):
+    """What became of a customer within the horizon after an action."""
+
+    kind: Literal["treatment"] = "treatment"
+    action_id: StrictStr
+    customer_id: StrictStr
+    action: StrictStr
+    period: StrictStr = Field(description="Of the control group.")
+    treatment: StrictStr = Field(description="treated or control.")
+    at: When = Field(description="Event time of the action.")
+    due_at: When
+    source: Source
+    churned: StrictBool = Field(description="No activity, or no order, between at and due_at.")
+    spend: StrictFloat = Field(description="Between at and due_at, in major units.")
     schema_version: StrictInt = 1
 
 
@@ -237,4 +270,6 @@ RECORDS: dict[str, type[BaseModel]] = {
     "crm.drift.updated": DriftUpdate,
     "crm.contest.updated": ContestUpdate,
     "crm.worker.updated": WorkerUpdate,
+    "crm.action.decided": Action,
+    "crm.treatment.settled": TreatmentSettled,
 }

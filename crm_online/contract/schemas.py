@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from crm_online.actions.rules import RuleSet
 from crm_online.contract.events import SEGMENT_EVENT
 from crm_online.contract.items import CatalogueItem
 from crm_online.contract.records import RECORDS, DeadLetterHeaders
@@ -26,6 +27,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     """
     made = {
         "event.json": SEGMENT_EVENT.json_schema(),
+        "rules.json": RuleSet.model_json_schema(),
         "item.json": CatalogueItem.model_json_schema(),
         "dead-letter.headers.json": DeadLetterHeaders.model_json_schema(),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -35,6 +35,8 @@ class Progress(msgspec.Struct):
         Counts since the beginning of the log.
     floor
         Snapshots and removals of lower epochs do not count: a reset has overtaken them.
+    own
+        What only one kind of machine counts, by name.
     topic_id, partitions
         Of the source topic: Kafka's id, ``""`` where the broker tells none, and how many
         partitions it had; 0: not known.
@@ -53,6 +55,7 @@ class Progress(msgspec.Struct):
     floor: int = 0
     topic_id: str = ""
     partitions: int = 0
+    own: dict[str, Any] = msgspec.field(default_factory=dict)
 
     @property
     def place(self) -> tuple[int, int]:

@@ -10,14 +10,25 @@ import msgspec
 from crm_online.customers.dedupe import remember
 from crm_online.events import CustomerEvent
 from crm_online.kinds import INTERACTION, ORDER, REFUND, SUBSCRIPTION_CANCELLED
+from crm_online.profile import Trait, read_traits
 
-__all__ = ["BOUGHT", "DAY", "TOUCHED", "CustomerState", "Prediction", "Rules", "apply_event"]
+__all__ = [
+    "BOUGHT",
+    "DAY",
+    "TOUCHED",
+    "CustomerState",
+    "Prediction",
+    "Rules",
+    "Treated",
+    "apply_event",
+]
 
 DAY: Final = 86_400.0
 LARGEST: Final = 2**62  # what msgpack and int64 hold with room for a difference
 TOUCHED: Final = 16  # newest items kept: what one slot of the session index holds
 BOUGHT: Final = 24
 NEWEST_ORDER: Final = 0.3  # its weight in what a customer usually orders
+NEVER: Final = (-1, -1, 0, 0.0, 0)
 
 
 class Prediction(msgspec.Struct, array_like=True, gc=False):
@@ -50,6 +61,29 @@ class Prediction(msgspec.Struct, array_like=True, gc=False):
     cancelled: bool = False
     churn_by: str = ""
     value_by: str = ""
+
+
+class Treated(msgspec.Struct, array_like=True, gc=False):
+    """An action whose outcome is awaited.
+
+    Parameters
+    ----------
+    action_id, action, period
+        As on ``crm.actions``.
+    control
+        The customer is in the control group: nothing was sent.
+    at
+        When it was decided, seconds.
+    spend
+        Gross spend of the customer when it came to be known, minor units.
+    """
+
+    action_id: str
+    action: str
+    period: str
+    control: bool
+    at: float
+    spend: int
 
 
 class CustomerState(msgspec.Struct, array_like=True, gc=False):
@@ -101,6 +135,11 @@ class CustomerState(msgspec.Struct, array_like=True, gc=False):
     refunds_90: float = 0.0  # a count
     longest_gap: float = 0.0
     quantity: float = 0.0  # units of a product, logarithm, newest orders first
+    timezone: str = ""
+    consent: tuple[str, ...] | None = None  # categories; None: not enforced
+    traits: dict[str, Trait] = msgspec.field(default_factory=dict)
+    treatments: list[Treated] = msgspec.field(default_factory=list)
+    treated: tuple[int, int, int, float, int] = NEVER  # place on crm.scores of the last one
 
     @property
     def place(self) -> tuple[int, float]:
@@ -121,6 +160,7 @@ class Rules(msgspec.Struct, frozen=True):
     churn_on_orders: bool
     session_gap: float
     currency: str
+    traits: frozenset[str] = frozenset()
 
 
 def apply_event(state: CustomerState, event: CustomerEvent, rules: Rules) -> None:
@@ -154,6 +194,8 @@ def apply_event(state: CustomerState, event: CustomerEvent, rules: Rules) -> Non
         _fix_labels(state, event.at)
     if event.items and event.kind in INTERACTION and days >= 0.0:
         _apply_touch(state, event, rules)
+    if days >= 0.0:
+        _apply_profile(state, event, rules)
 
 
 def _move_clock(state: CustomerState, at: float, days: float) -> None:
@@ -249,6 +291,16 @@ def _apply_touch(state: CustomerState, event: CustomerEvent, rules: Rules) -> No
     touched = tuple([i.product_id for i in event.items])
     state.items = (state.items + touched)[-TOUCHED:]
     state.session_items = min(state.session_items + len(touched), TOUCHED)
+
+
+def _apply_profile(state: CustomerState, event: CustomerEvent, rules: Rules) -> None:
+    if event.timezone:
+        state.timezone = event.timezone
+    if event.consent is not None:
+        state.consent = event.consent
+    if event.traits and rules.traits:
+        said = state.traits | read_traits(event.traits, rules.traits)
+        state.traits = {name: value for name, value in said.items() if value is not None}
 
 
 def _newest(kept: tuple[str, ...], added: tuple[str, ...], size: int) -> tuple[str, ...]:

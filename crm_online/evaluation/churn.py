@@ -9,7 +9,7 @@ import numpy as np
 
 from crm_online.errors import ConfigurationError
 from crm_online.evaluation.batch_models import CLASSIFIERS, Train
-from crm_online.evaluation.gathering import Flags, Numbers, Predictions
+from crm_online.evaluation.gathering import TOO_SHORT, Flags, Numbers, Predictions
 from crm_online.evaluation.metrics import churn_figures
 from crm_online.evaluation.relearning import relearn_churn
 from crm_online.evaluation.sweeps import Ask, Clock, Rated, Sweep, mean_so_far, refitted
@@ -168,10 +168,7 @@ def retrained(
 
 def _require_both_classes(churned: Flags) -> None:
     if not churned.size:
-        raise ConfigurationError(
-            "no prediction settled with a number: the history is shorter than two horizons; "
-            "give --horizon-days fewer days, or a longer history"
-        )
+        raise ConfigurationError(TOO_SHORT)
     if churned.all() or not churned.any():
         each = "everyone" if churned.all() else "nobody"
         raise ConfigurationError(

@@ -14,14 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crm_online.customers.predictions import offset_of
+from crm_online.errors import ConfigurationError
 from crm_online.log import Effects
 from crm_online.scores import Settled
 
-__all__ = ["Flags", "Gathering", "Moments", "Numbers", "Predictions"]
+__all__ = ["TOO_SHORT", "Flags", "Gathering", "Moments", "Numbers", "Predictions"]
 
 Numbers = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
+TOO_SHORT: Final = (
+    "no prediction settled with a number: the history is shorter than two horizons; "
+    "give --horizon-days fewer days, or a longer history"
+)
 _OPENED: Final = b"crm.prediction.opened"
 _SETTLED: Final = b"crm.prediction.settled"
 _SCORE: Final = b"crm.score.updated"
@@ -194,6 +199,27 @@ class Gathering:
             np.array([row.late for row in rows], bool),
             _numbers(row.spend for row in rows),
         )
+
+    def require_activity(self, seconds: float) -> None:
+        """Refuse a history in which nobody did anything that predictions could begin with.
+
+        Parameters
+        ----------
+        seconds
+            From a customer's first activity to their first prediction.
+
+        Raises
+        ------
+        ConfigurationError
+            Where the scores span more than that, and yet no prediction was opened.
+        """
+        times = [score.at.timestamp() for score in self._scores]
+        if times and not self._opened and max(times) - min(times) > 2.0 * seconds:
+            raise ConfigurationError(
+                f"no prediction was made for {len({each.customer_id for each in self._scores}):,} "
+                "customers: the file holds nothing that they did themselves, such as orders or "
+                "visits; refunds are no activity"
+            )
 
     def rfm(self) -> dict[tuple[str, float], tuple[float, float, float]]:
         """Return recency, frequency and money by customer and time of the prediction."""

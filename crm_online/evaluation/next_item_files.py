@@ -62,7 +62,7 @@ def read_clicks(path: Path, part: str) -> list[Interaction]:
             f"{path}, line {lines[0]}: {reason}; mend or remove that line and start again"
         )
     if not clicks:
-        raise CrmOnlineError(f"{path} holds no clicks, only column names; name another file")
+        raise CrmOnlineError(f"{path} holds no clicks; name another file")
     return [
         Interaction(place, 0, f"{part}-{click.session}", 1, click.item, "Product Viewed", click.at)
         for place, click in enumerate(_in_order(clicks, timed=timed))

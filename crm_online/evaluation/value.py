@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from crm_online.errors import ConfigurationError
-from crm_online.evaluation.gathering import Flags, Gathering, Numbers, Predictions
+from crm_online.evaluation.gathering import TOO_SHORT, Flags, Gathering, Numbers, Predictions
 from crm_online.evaluation.metrics import value_figures
 from crm_online.evaluation.purchases import DAY, Purchases
 from crm_online.evaluation.relearning import relearn_value
@@ -82,7 +82,7 @@ def evaluate_value(
     """
     predictions = gathering.predictions()
     counted = ~predictions.late & np.isfinite(predictions.value)
-    _require_spend(predictions.spend[counted], gathering)
+    _require_spend(predictions.spend[counted])
     relearned = relearn_value(predictions, settings, clock, lambda done: tell("scorer", done))
     scorer = Rated(predictions.value, relearned.seconds)
     same = int(np.isclose(relearned.said, predictions.value, 1e-5, 2e-6)[counted].sum())
@@ -156,12 +156,9 @@ class _BgNbd:
         return ask
 
 
-def _require_spend(spend: Numbers, gathering: Gathering) -> None:
+def _require_spend(spend: Numbers) -> None:
     if not spend.size:
-        raise ConfigurationError(
-            f"no prediction of {gathering.events:,} events settled with a number: the history is "
-            "shorter than two horizons; give --horizon-days fewer days, or a longer history"
-        )
+        raise ConfigurationError(TOO_SHORT)
     if not spend.any():
         raise ConfigurationError(
             "nobody spent anything, so there is no value to rate: the file holds no orders with "

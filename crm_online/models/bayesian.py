@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from river import base
 
 from crm_online.models.compiling import compiled
+from crm_online.models.logistic import logistic
 
 __all__ = ["BayesianLinear", "BayesianLogistic", "FrozenBayesian"]
 
@@ -191,13 +192,13 @@ class BayesianLogistic(_Bayesian, base.Classifier):
     def learn_one(self, x: dict[Any, Any], y: Any) -> None:
         """Learn one label, ``True`` or ``False``."""
         score, design = self._score(x, learns=True)
-        chance = _sigmoid(score)
+        chance = logistic(score)
         self._learn(design, bool(y) - chance, max(chance * (1.0 - chance), FLAT))
 
     def predict_proba_one(self, x: dict[Any, Any], **kwargs: Any) -> dict[Any, float]:
         """Return the chances of ``True`` and ``False``; one half before the first label."""
         del kwargs
-        chance = _sigmoid(self._score(x)[0])
+        chance = logistic(self._score(x)[0])
         return {False: 1.0 - chance, True: chance}
 
 
@@ -274,8 +275,3 @@ class FrozenBayesian:
         """Return the linear score (log-odds, or the regression's value), shape (n,)."""
         scores: Rows = self.parts_many(rows).sum(axis=1) + self.intercept
         return scores
-
-
-def _sigmoid(score: float) -> float:
-    small = math.exp(-abs(score))
-    return (1.0 if score >= 0.0 else small) / (1.0 + small)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from river import base
 
 from crm_online.models.bayesian import BayesianLogistic
+from crm_online.models.logistic import logistic
 
 __all__ = ["SURE", "Calibrated", "log_odds_of"]
 
@@ -122,9 +123,7 @@ class Calibrated(base.Wrapper[Any], base.Classifier):
         return float(answers.get(True, 0.0)) if answers else None
 
     def _moved(self, odds: float) -> float:
-        score = self.shift + self.slope * odds
-        small = math.exp(-abs(score))
-        return (1.0 if score >= 0.0 else small) / (1.0 + small)
+        return logistic(self.shift + self.slope * odds)
 
     def _calibrate(self, odds: float, target: float) -> None:
         """One step of a logistic Kalman filter with two weights."""

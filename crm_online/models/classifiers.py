@@ -18,6 +18,7 @@ from crm_online.models.frozen import (
     freeze_steps,
     frozen_array,
 )
+from crm_online.models.logistic import logistic_many
 
 __all__ = ["REASONS", "FrozenClassifier", "freeze_classifier"]
 
@@ -59,11 +60,11 @@ class FrozenClassifier:
             NaN where the classifier has no opinion yet.
         """
         if not isinstance(self.model, FrozenSteps):
-            return _sigmoid(self.shift + self.slope * self.model.value_many(rows))
+            return logistic_many(self.shift + self.slope * self.model.value_many(rows))
         probability = self.model.proba_many(rows)
         if (self.shift, self.slope) == (0.0, 1.0):
             return probability
-        moved = _sigmoid(self.shift + self.slope * _log_odds(probability))
+        moved = logistic_many(self.shift + self.slope * _log_odds(probability))
         return np.where(np.isnan(probability), probability, moved)
 
     def contributions_many(self, rows: Rows) -> tuple[Columns, Rows]:
@@ -122,11 +123,6 @@ def freeze_classifier(
         return FrozenClassifier(linear, linear.means if means is None else frozen_array(means))
     average = frozen_array(np.zeros(len(features)) if means is None else means)
     return FrozenClassifier(freeze_steps(model, features), average)
-
-
-def _sigmoid(raw: Rows) -> Rows:
-    small = np.exp(-np.abs(raw))
-    return np.where(raw >= 0.0, 1.0, small) / (1.0 + small)
 
 
 def _log_odds(probability: Rows) -> Rows:

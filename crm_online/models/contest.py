@@ -236,13 +236,21 @@ class Contest:
         """Follow an operator: ``"promote"`` a contestant, or ``"rollback"`` to the former one."""
         if self.alone:
             return
-        wanted = self.former if action == "rollback" else name
-        held = self.contestants.get(wanted or "")
-        if held is None or held.benched or wanted == self.champion:
-            self._note(offset, "refused", name or "", "nobody like that to promote")
-            return
-        kind = "rolled-back" if action == "rollback" else "promoted"
-        self._promote(held.name, offset, kind, "by hand")
+        back = action == "rollback"
+        wanted = (self.former or "") if back else name
+        if refusal := self._refusal(wanted, back=back):
+            self._note(offset, "refused", wanted, refusal)
+        else:
+            self._promote(wanted, offset, "rolled-back" if back else "promoted", "by hand")
+
+    def _refusal(self, wanted: str, *, back: bool) -> str:
+        """Say why a contestant cannot become champion by hand; nothing where it can."""
+        if wanted == self.champion:
+            return "is champion already"
+        held = self.contestants.get(wanted)
+        if held is None:
+            return "nobody to roll back to" if back else "nobody like that to promote"
+        return f"benched: {held.benched}" if held.benched else ""
 
     def _promote(self, name: str, offset: int, kind: str, why: str) -> None:
         self._note(offset, kind, name, why)

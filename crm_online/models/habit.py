@@ -35,10 +35,13 @@ ARRAYS: Final = _Arithmetic(np.log, np.exp, np.maximum, np.minimum)
 
 
 class Habit:
-    """Spend per day of customers who buy at a rate of their own until they leave.
+    """Spend per day of customers who come at a rate of their own until they leave.
 
     BG/NBD says at which rate customers come and whether they still do, Gamma-Gamma what an order of
-    theirs is worth; both with the parameters that their authors published for the CDNOW data.
+    theirs is worth; both with the parameters that their authors published for the CDNOW data. Who
+    comes counts as who buys: where occasions are visits, of which few end in an order, the spend is
+    too high by the visits that an order takes, alike for all customers. `ExpectedSpend` divides
+    that out as it learns what such sums come to; what is left is the order of customers.
     Only the mean order is learned, which stands in for those who have not bought yet. It knows few
     facts and needs no outcomes, so it errs elsewhere than a regression does.
 

@@ -13,6 +13,7 @@ from river import base
 
 from crm_online.models.bayesian import BayesianLogistic, FrozenBayesian
 from crm_online.models.calibration import Calibrated
+from crm_online.models.logistic import logistic
 
 __all__ = ["TwoPaces"]
 
@@ -79,7 +80,7 @@ class TwoPaces(base.Classifier):
     @property
     def slow_share(self) -> float:
         """Weight of the slow one, 0 to 1."""
-        return (1.0 - LEAST) * _sigmoid(self._evidence) + LEAST / 2.0
+        return (1.0 - LEAST) * logistic(self._evidence) + LEAST / 2.0
 
     def learn_one(self, x: dict[Any, Any], y: Any) -> None:
         """Learn one label, ``True`` or ``False``: first the weights of both, then both."""
@@ -96,7 +97,7 @@ class TwoPaces(base.Classifier):
         share = self.slow_share
         slow = _odds(self._slow, self._slow.said_one(x) or 0.0)
         fast = _odds(self._fast, self._fast.said_one(x) or 0.0)
-        chance = _sigmoid(share * slow + (1.0 - share) * fast)
+        chance = logistic(share * slow + (1.0 - share) * fast)
         return {False: 1.0 - chance, True: chance}
 
     def freeze(self, features: Sequence[str]) -> FrozenBayesian:
@@ -134,8 +135,3 @@ def _loss(odds: float, label: Any) -> float:
     """Negative log-likelihood of a label under log-odds."""
     against = -odds if label else odds
     return max(against, 0.0) + math.log1p(math.exp(-abs(against)))
-
-
-def _sigmoid(odds: float) -> float:
-    small = math.exp(-abs(odds))
-    return (1.0 if odds >= 0.0 else small) / (1.0 + small)

@@ -7,6 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crm_online.monitoring.figures import auc_of_counts
+
 __all__ = ["BINS", "OpenScores", "expected_auc"]
 
 BINS: Final = 1000
@@ -46,12 +48,7 @@ def expected_auc(chances: ArrayLike, counts: ArrayLike | None = None) -> float |
     weight = np.ones(chance.size) if counts is None else np.asarray(counts, float)
     known, inverse = np.unique(chance, return_inverse=True)
     weight = np.bincount(inverse, weight, known.size)
-    churned, active = weight * known, weight * (1.0 - known)
-    expected = float(churned.sum() * active.sum())
-    if expected <= 0.0:
-        return None
-    below = np.cumsum(active) - active / 2.0
-    return float((churned * below).sum()) / expected
+    return auc_of_counts(weight * (1.0 - known), weight * known)
 
 
 class OpenScores:

@@ -61,6 +61,7 @@ class Monitor:
         self._new_opened: list[tuple[int, Opened]] = []
         self._new_settled: list[tuple[int, Settled]] = []
         self._new_ranks: list[tuple[float]] = []
+        self._new_alarms: list[Alarm] = []
 
     def learn_one(self, outcome: Outcome, offset: int) -> None:
         """Take note of one outcome, until the batch ends."""
@@ -69,8 +70,8 @@ class Monitor:
             self._new_opened.append((offset, outcome))  # type: ignore[arg-type]
         elif kind is Settled:
             self._new_settled.append((offset, outcome))  # type: ignore[arg-type]
-        else:
-            rank = outcome.rank if isinstance(outcome, NextItemOutcome) else None
+        elif isinstance(outcome, NextItemOutcome):
+            rank = outcome.rank
             self._new_ranks.append((1.0 / rank if rank else 0.0,))
 
     def settle(self) -> None:
@@ -81,6 +82,9 @@ class Monitor:
             self._take_opened()
         if self._new_settled:
             self._take_settled()
+        if self._new_alarms:  # found kind by kind: log order is the same whatever the batches
+            found = sorted(self._new_alarms, key=lambda alarm: alarm.offset)
+            self.alarms = [*self.alarms, *found][-REMEMBERED:]
         self._clear()
 
     def _take_opened(self) -> None:
@@ -95,7 +99,7 @@ class Monitor:
         found = self.shift.add(outcome.opened_at.timestamp(), hashed, lambda: _columns(outcome))
         for name, index, usual in found:
             kind = "score" if name in SCORES else "feature"
-            self._alarm(Alarm(kind, name, index, usual, offset, outcome.opened_at))
+            self._new_alarms.append(Alarm(kind, name, index, usual, offset, outcome.opened_at))
 
     def _take_settled(self) -> None:
         settled = self._new_settled
@@ -131,10 +135,7 @@ class Monitor:
         rows = np.array([[*each[0].values()] for each in known])
         numbers = np.array([each[column] for each in known], float)
         name = affected(names, rows, numbers, min(width, len(known) // 2))
-        self._alarm(Alarm(kind, name, *means, *place))
-
-    def _alarm(self, alarm: Alarm) -> None:
-        self.alarms = [*self.alarms, alarm][-REMEMBERED:]
+        self._new_alarms.append(Alarm(kind, name, *means, *place))
 
 
 def _loss(outcome: Settled) -> float:

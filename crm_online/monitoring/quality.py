@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from crm_online.monitoring.figures import auc_of_counts
 from crm_online.scores import NextItemOutcome, Settled
 
 __all__ = ["Quality"]
@@ -70,8 +71,11 @@ class Quality:
         return {
             "settled": self.settled,
             "late": self.late,
+            "unscored": self.unscored,
+            "scored": scored,
+            "valued": self._valued,
             "churn_rate": churned / scored if scored else None,
-            "auc": self._auc(),
+            "auc": auc_of_counts(*self._histogram.astype(float)),
             "log_loss": self._loss / scored if scored else None,
             "value_mae": self._absolute_error / self._valued if self._valued else None,
             "value_sum_ratio": self._expected / self._spent if self._spent else None,
@@ -79,10 +83,3 @@ class Quality:
             "hit_rate": self._hits / self._touches if self._touches else None,
             "mrr": self._reciprocal / self._touches if self._touches else None,
         }
-
-    def _auc(self) -> float | None:
-        active, churned = self._histogram.astype(float)
-        if not active.sum() or not churned.sum():
-            return None
-        below = np.cumsum(active) - active / 2.0
-        return float((churned * below).sum() / (active.sum() * churned.sum()))

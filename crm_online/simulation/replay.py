@@ -9,6 +9,7 @@ from typing import NamedTuple
 from crm_online.errors import ConfigurationError
 from crm_online.simulation.ordering import Order, in_time_order
 from crm_online.simulation.raw import RawEvent
+from crm_online.simulation.silence import Silence
 
 __all__ = [
     "Barrier",
@@ -54,6 +55,7 @@ def plan_replay(
     max_ahead_seconds: float | None,
     order: Order = "window",
     window: int = 100_000,
+    silence: Silence | None = None,
 ) -> Iterator[Step]:
     """Plan a replay.
 
@@ -70,6 +72,8 @@ def plan_replay(
         Event time between barriers; None for none.
     order, window
         As of `in_time_order`.
+    silence
+        Leaves out events too far ahead of all before them; None for none.
 
     Yields
     ------
@@ -90,7 +94,10 @@ def plan_replay(
     """
     if max_ahead_seconds is not None and not max_ahead_seconds > 0:
         raise ConfigurationError("max_ahead must be above zero, or none")
-    return _steps(in_time_order(events, order, window), max_ahead_seconds or math.inf)
+    ordered = in_time_order(events, order, window)
+    if silence is not None:
+        ordered = filter(silence.allows, ordered)
+    return _steps(ordered, max_ahead_seconds or math.inf)
 
 
 def _steps(events: Iterator[RawEvent], ahead: float) -> Iterator[Step]:

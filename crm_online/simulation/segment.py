@@ -60,7 +60,7 @@ def segment_events(source: Source, *, pass_damaged: bool) -> Iterator[RawEvent]:
             reason = "missing-time" if customer else "missing-id"
         if not reason or pass_damaged:
             last = last if at is None else at
-            yield RawEvent(last, customer, line)
+            yield RawEvent(last, customer if at is not None else "", line)
         else:
             source.skip(reason, number)
 

@@ -12,6 +12,7 @@ from crm_online.evaluation.plots import draw_churn
 from streams.evaluating.replaying import one_thread, replay, telling
 from streams.evaluating.request import Request
 from streams.evaluating.tables import print_json, print_models
+from streams.exits import counted
 
 __all__ = ["rate_churn"]
 
@@ -21,8 +22,10 @@ _HEADS: Final = {
     "log_loss": "log loss",
     "brier": "Brier",
     "ece": "ECE",
-    "ece_after_1000": "ECE, seasoned",
     "lift_10": "lift 10 %",
+    "auc_after_1000": "AUC*",
+    "log_loss_after_1000": "log loss*",
+    "ece_after_1000": "ECE*",
     "seconds": "seconds",
 }
 
@@ -42,7 +45,7 @@ def rate_churn(request: Request, *, baselines: bool, json: bool) -> int:
     if baselines:
         require("lightgbm", purpose="--baselines")
     replayed = replay(request)
-    if replayed.code:
+    if replayed.empty:
         return replayed.code
     with one_thread(), telling() as tell:
         rated = evaluate_churn(
@@ -60,15 +63,17 @@ def rate_churn(request: Request, *, baselines: bool, json: bool) -> int:
         _print(report)
     if request.plot is not None:  # last: a picture that fails costs no figure
         draw_churn(rated, request.plot)
-    return 0
+    return replayed.code
 
 
 def _print(report: dict[str, Any]) -> None:
     sys.stdout.write(
-        f"{report['predictions']:,} predictions of {report['customers']:,} customers settled after "
+        f"{counted(report['predictions'], 'prediction')} of "
+        f"{counted(report['customers'], 'customer')} settled after "
         f"{report['horizon_days']:g} days, {report['churned']:,} churned "
         f"({report['churned'] / report['predictions']:.1%}).\n"
         f"Not rated: {report['late']:,} made too late to be predictions, {report['unscored']:,} "
         "made before any outcome was known.\n\n"
     )
     print_models(report, _HEADS)
+    sys.stdout.write("\n* of predictions made when at least 1,000 labels were known.\n")

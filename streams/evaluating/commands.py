@@ -74,8 +74,9 @@ def churn(
       crm-online evaluate churn sales.csv --format csv --customer client --at day
       crm-online evaluate churn retail.csv.gz --format online-retail --json
 
-    Exits with 1 where the file is cut short or holds no event, with 2 where there is
-    nothing to rate.
+    Exits with 1 where the file holds no event, with 1 behind the figures where it is cut
+    short or leaps years ahead (what stands before is rated), with 2 where nothing can be
+    rated.
     """
     from streams.evaluating.churn import rate_churn
     from streams.evaluating.request import FileOptions, request

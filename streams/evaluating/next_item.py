@@ -32,6 +32,7 @@ _HEADS: Final = {
     "popularity_20": "popularity",
     "microseconds_per_query": "µs/query",
     "microseconds_per_interaction": "µs/click",
+    "megabytes": "MB held",
 }
 TRAIN, TEST = "train", "test"
 _TITLES: Final = {
@@ -108,5 +109,9 @@ def _print(report: dict[str, Any]) -> None:
     for protocol, title in _TITLES.items():
         sys.stdout.write(f"\n{title}\n\n")
         sys.stdout.flush()
-        models = {name: model[protocol] for name, model in report["baselines"].items()}
-        print_models({"scorer": report["scorer"][protocol], "baselines": models}, _HEADS)
+        models = {name: _row(model, protocol) for name, model in report["baselines"].items()}
+        print_models({"scorer": _row(report["scorer"], protocol), "baselines": models}, _HEADS)
+
+
+def _row(model: dict[str, Any], protocol: str) -> dict[str, Any]:
+    return {**model[protocol], "megabytes": model["memory_bytes"] / 1e6}

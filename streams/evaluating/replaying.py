@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from crm_online.customers.state import DAY
 from crm_online.evaluation.replaying import replayed
 from streams.evaluating.request import Request
+from streams.exits import say
 from streams.progress import Stage, progress_bar
+from streams.steps import date_of
 
 if TYPE_CHECKING:
     from crm_online.evaluation.gathering import Gathering
+    from crm_online.simulation.silence import Silence
 
 __all__ = ["Replayed", "one_thread", "replay", "telling"]
 
@@ -28,12 +32,15 @@ class Replayed:
         Of the whole replay.
     code
         Exit code that the file asks for.
+    empty
+        Whether it held nothing to rate.
     """
 
-    def __init__(self, gathering: Gathering, seconds: float, code: int) -> None:
+    def __init__(self, gathering: Gathering, seconds: float, code: int, *, empty: bool) -> None:
         self.gathering = gathering
         self.seconds = seconds
         self.code = code
+        self.empty = empty
 
     def about(self, request: Request) -> dict[str, Any]:
         """Return what every report begins with."""
@@ -49,10 +56,27 @@ class Replayed:
 def replay(request: Request) -> Replayed:
     """Replay the history; says what was left out of it."""
     began = time.perf_counter()
-    with progress_bar(lambda: request.history.stage("replaying")):
-        gathering = replayed(request.history.steps(request.max_ahead_seconds), request.settings)
+    history, settings = request.history, request.settings
+    with progress_bar(lambda: history.stage("replaying")):
+        gathering = replayed(history.steps(request.max_ahead_seconds, settings), settings)
     seconds = time.perf_counter() - began
-    return Replayed(gathering, seconds, request.history.end())
+    code = history.end()
+    _warn_of_silence(history.silence, settings.horizon_days)
+    gathering.require_activity(settings.prediction_interval_days * DAY)
+    return Replayed(gathering, seconds, code, empty=history.empty)
+
+
+def _warn_of_silence(silence: Silence, horizon_days: float) -> None:
+    """Say where all that was open settled while nobody did anything."""
+    begin, end = silence.widest
+    days = (end - begin) / DAY
+    if days > horizon_days:
+        say(
+            f"nobody did anything from {date_of(begin)} to {date_of(end)}, which is {days:.0f} "
+            f"days: all that was predicted before counts as churned after {horizon_days:g} days. "
+            "Is the later date right, and does the file hold what came between?",
+            style="yellow",
+        )
 
 
 @contextmanager

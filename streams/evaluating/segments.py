@@ -10,6 +10,7 @@ from crm_online.evaluation.segments import evaluate_segments
 from streams.evaluating.replaying import replay
 from streams.evaluating.request import Request
 from streams.evaluating.tables import print_json, print_table, shown
+from streams.exits import counted
 
 __all__ = ["rate_segments"]
 
@@ -17,7 +18,7 @@ __all__ = ["rate_segments"]
 def rate_segments(request: Request, *, json: bool) -> int:
     """Replay, look and report; returns the exit code. Parameters are those of `rate_churn`."""
     replayed = replay(request)
-    if replayed.code:
+    if replayed.empty:
         return replayed.code
     found = evaluate_segments(replayed.gathering, request.sweep_seconds)
     report = {**replayed.about(request), **found.report}
@@ -27,12 +28,13 @@ def rate_segments(request: Request, *, json: bool) -> int:
         _print(report, request.settings.currency)
     if request.plot is not None:  # last: a picture that fails costs no figure
         draw_segments(found, request.plot)
-    return 0
+    return replayed.code
 
 
 def _print(report: dict[str, Any], currency: str) -> None:
     sys.stdout.write(
-        f"{report['customers']:,} customers, each looked at every {report['sweep_days']:g} days; "
+        f"{counted(report['customers'], 'customer')}, "
+        f"each looked at every {report['sweep_days']:g} days; "
         f"{_percent(report['stability'])} kept their segment from one look to the next "
         f"(between {_percent(report['stability_lowest'])} and "
         f"{_percent(report['stability_highest'])}).\n\n"
@@ -45,7 +47,7 @@ def _print(report: dict[str, Any], currency: str) -> None:
     clusters = report["clusters"]
     sizes = ", ".join(f"{size:,}" for size in clusters["sizes"].values())
     sys.stdout.write(
-        f"\nClusters of {sizes} customers: silhouette {shown(clusters['silhouette'], 3)}; of the "
+        f"\nCustomers in clusters: {sizes}; silhouette {shown(clusters['silhouette'], 3)}; of the "
         f"named segments {shown(clusters['silhouette_of_segments'], 3)}.\n"
     )
 

@@ -13,7 +13,7 @@ from streams.screen import screen
 
 __all__ = ["print_json", "print_models", "print_table"]
 
-_DECIMALS: Final = {"mae": 1, "seconds": 1, "sum_ratio": 2, "lift_10": 2}
+_DECIMALS: Final = {"mae": 1, "seconds": 1, "sum_ratio": 2, "lift_10": 2, "megabytes": 1}
 
 
 def print_json(report: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from crm_online.evaluation.value import evaluate_value
 from streams.evaluating.replaying import one_thread, replay, telling
 from streams.evaluating.request import Request
 from streams.evaluating.tables import print_json, print_models
+from streams.exits import counted
 
 __all__ = ["rate_value"]
 
@@ -26,7 +27,7 @@ _HEADS: Final = {
 def rate_value(request: Request, *, baselines: bool, json: bool) -> int:
     """Replay, rate and report; returns the exit code. Parameters are those of `rate_churn`."""
     replayed = replay(request)
-    if replayed.code:
+    if replayed.empty:
         return replayed.code
     with one_thread(), telling() as tell:
         rated = evaluate_value(
@@ -43,12 +44,13 @@ def rate_value(request: Request, *, baselines: bool, json: bool) -> int:
         _print(report, request.settings.currency)
     if request.plot is not None:  # last: a picture that fails costs no figure
         draw_value(rated, request.plot)
-    return 0
+    return replayed.code
 
 
 def _print(report: dict[str, Any], currency: str) -> None:
     sys.stdout.write(
-        f"{report['predictions']:,} predictions of {report['customers']:,} customers settled after "
+        f"{counted(report['predictions'], 'prediction')} of "
+        f"{counted(report['customers'], 'customer')} settled after "
         f"{report['horizon_days']:g} days, {report['spenders']:,} with spend, "
         f"{report['spent'] / report['predictions']:,.2f} {currency} on average.\n"
         f"Not rated: {report['late']:,} made too late to be predictions, {report['unscored']:,} "

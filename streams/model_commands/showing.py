@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["compare_models", "list_models"]
 
 _LISTED: Final = ("model", "estimator", "state", "learned", "share", "since")
-_FIGURES: Final = ("model", "window", "outcomes", "figures")
+_FIGURES: Final = ("model", "window", "rated", "figures")
+_COUNTS: Final = frozenset({"open", "late", "unscored"})
 _COMPARED: Final = ("model", "challenger", "outcomes", "loss", "champion’s", "evidence", "needed")
 _CHANGED: Final = ("model", "offset", "when", "what", "estimator", "before", "why")
 
@@ -62,6 +63,11 @@ def list_models(settings: Settings, *, json: bool = False) -> int:
     rows = ((c, s) for c in live.contests.values() for s in c.contestants)
     _print(console, _LISTED, (_listed(contest, standing) for contest, standing in rows))
     _print(console, _FIGURES, _figures(live))
+    if live.quality:
+        say(
+            "rated: predictions whose label is known, made in time and with a number; not so: "
+            "late ones, and unscored ones, made before enough outcomes were known"
+        )
     if live.drift is not None:
         _print(
             console,
@@ -111,19 +117,21 @@ def compare_models(settings: Settings, model: str | None, *, json: bool = False)
     if not challengers:
         say("nobody challenges: name challengers in CRM_CHURN_CHALLENGERS or CRM_VALUE_CHALLENGERS")
     if waiting := [each for _, each in challengers if not each.compared and not each.benched]:
-        say(_why_not_compared(waiting, settings.min_outcomes))
+        say(_why_not_compared(waiting))
     _print(console, _COMPARED, (_compared(contest, each) for contest, each in challengers))
     _print(console, _CHANGED, (row for contest in contests for row in _changes(contest)))
     return 0
 
 
-def _why_not_compared(waiting: Iterable[Standing], min_outcomes: int) -> str:
-    """Say when those will be compared who are not."""
+def _why_not_compared(waiting: Sequence[Standing]) -> str:
+    """Say when those will be compared who are not, by what is in force at the learner."""
+    needed = sorted({each.min_outcomes for each in waiting if each.min_outcomes is not None})
+    from_ = " or ".join(f"{number:,}" for number in needed) or "some"
     some = ", ".join(f"{each.name} ({counted(each.learned, 'outcome')})" for each in waiting)
     return (
-        f"learned, but not compared yet: {some}. Contestants predict from {min_outcomes} outcomes "
-        "of each kind on (CRM_MIN_OUTCOMES): churned and active, or customers who spent. A low "
-        "share takes longer, and after a change of champion all comparisons begin anew"
+        f"learned, but not compared yet: {some}. Contestants predict from {from_} outcomes "
+        "of each kind on (CRM_MIN_OUTCOMES of the learner): churned and active, or customers who "
+        "spent. A low share takes longer, and after a change of champion all comparisons begin anew"
     )
 
 
@@ -146,7 +154,11 @@ def _listed(contest: ContestUpdate, each: Standing) -> tuple[str, ...]:
 
 def _figures(live: Live) -> Iterable[tuple[str, ...]]:
     for (model, window), quality in sorted(live.quality.items()):
-        known = (f"{n} {v:.4f}" for n, v in quality.figures.items() if v is not None)
+        known = (
+            f"{n} {v:,.0f}" if n in _COUNTS else f"{n} {v:.4f}"
+            for n, v in quality.figures.items()
+            if v is not None
+        )
         yield model, window, f"{quality.outcomes:,}", ", ".join(known)
 
 

@@ -14,6 +14,7 @@ from crm_online.errors import ConfigurationError
 from streams.admin import Admin
 from streams.exits import counted
 from streams.progress import progress_bar
+from streams.upkeep.actions import ActionsStanding, look_at_actions
 from streams.upkeep.growing import Growth, grow, survey
 from streams.upkeep.rebasing import rebased, stale_models
 from streams.upkeep.reporting import Report, print_report
@@ -45,6 +46,8 @@ class _Plan:
         Partitions that were added; None: none.
     lost
         How many records retention has taken.
+    actions
+        How the role `act` stands.
     """
 
     standing: Standing
@@ -52,6 +55,7 @@ class _Plan:
     gaps: dict[int, Progress]
     growth: Growth | None
     lost: int
+    actions: ActionsStanding
 
     @property
     def models(self) -> list[ModelSnapshot]:
@@ -61,7 +65,8 @@ class _Plan:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.anew or self.gaps or self.growth or self.models)
+        others = self.anew or self.gaps or self.growth or self.models
+        return not others and self.actions.empty
 
 
 def adopt(settings: Settings, *, yes: bool, json: bool) -> int:
@@ -107,7 +112,8 @@ async def _look(settings: Settings, admin: Admin, work: Work) -> _Plan:
         standing = await look(settings, admin, scan)
         anew, gaps, lost = _partitions(standing)
         growth = await survey(standing, standing.records | anew | gaps, anew, scan)
-        return _Plan(standing, anew, gaps, growth, lost)
+        actions = await look_at_actions(settings, admin, scan, standing.origin.partitions)
+        return _Plan(standing, anew, gaps, growth, lost, actions)
 
 
 def _partitions(standing: Standing) -> tuple[dict[int, Progress], dict[int, Progress], int]:
@@ -156,6 +162,7 @@ def _sentences(settings: Settings, plan: _Plan) -> Iterator[str]:
     if plan.models:
         names = ", ".join(sorted(each.name for each in plan.models))
         yield f"the inputs of the models were made anew: {names} will go on at their beginning"
+    yield from plan.actions.sentences()
 
 
 async def _adopt(settings: Settings, admin: Admin, plan: _Plan, work: Work) -> Report:
@@ -178,4 +185,6 @@ async def _adopt(settings: Settings, admin: Admin, plan: _Plan, work: Work) -> R
             report.counts |= await grow(settings, plan.growth, held, work, writer)
             if settings.partitions != count:
                 report.then = f"set CRM_PARTITIONS={count} for all workers before you start them"
+        async with Scan(settings, work) as scan:
+            await plan.actions.adopt(scan, writer)
     return report

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["back_up"]
 
-ROLES: Final = ("score", "learn")
+ROLES: Final = ("score", "learn", "act")
 
 
 def back_up(settings: Settings, folder: Path, *, json: bool) -> int:

@@ -117,9 +117,9 @@ class Scan:
                 raise self._away(f"it sent nothing for {STALL_SECONDS:.0f} s")
 
     async def partition(
-        self, number: int, bounds: tuple[int, int], word: str
+        self, number: int, bounds: tuple[int, int], word: str, noun: str = "state"
     ) -> tuple[Partition, list[Message]]:
-        """Read a partition of the state topic as its next owner would.
+        """Read a partition of a state topic as its next owner would.
 
         Returns
         -------
@@ -128,7 +128,7 @@ class Scan:
         """
         held = Partition(number)
         restore = PartitionRestore(held)
-        async for _, records in self.read("state", {number: bounds}, word):
+        async for _, records in self.read(noun, {number: bounds}, word):
             restore.apply(records)
         restore.finish()
         return held, restore.overtaken()

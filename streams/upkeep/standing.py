@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from crm_online.settings import Settings
     from streams.upkeep.scanning import Scan
 
-__all__ = ["Models", "Standing", "grow_topics", "look", "read_models"]
+__all__ = ["Models", "Standing", "grow_topics", "look", "own_records", "read_models"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ async def look(settings: Settings, admin: Admin, scan: Scan) -> Standing:
                 f"{settings.topic(noun)} does not exist: create it with `crm-online topics`, or "
                 "correct CRM_APP"
             )
-    records, begun = await _own_records(scan, await scan.bounds("state", kept))
+    records, begun = await own_records(scan, await scan.bounds("state", kept))
     return Standing(
         origin,
         await scan.bounds("events", origin.partitions),
@@ -116,12 +116,13 @@ async def look(settings: Settings, admin: Admin, scan: Scan) -> Standing:
     )
 
 
-async def _own_records(
-    scan: Scan, bounds: Mapping[int, tuple[int, int]]
+async def own_records(
+    scan: Scan, bounds: Mapping[int, tuple[int, int]], noun: str = "state"
 ) -> tuple[dict[int, Progress], dict[int, Begun]]:
+    """Read the own record of each partition of a state topic, and what adoptions noted there."""
     held = {number: Partition(number) for number in bounds}
     begun, seen = dict[int, Begun](), set[int]()
-    async for number, records in scan.read("state", bounds, "reading how far each is"):
+    async for number, records in scan.read(noun, bounds, "reading how far each is"):
         own = [record for record in records if record.key == PROGRESS_KEY and record.value]
         if own:
             PartitionRestore(held[number]).apply(own)

@@ -79,7 +79,7 @@ def ensure_stopped(settings: Settings, admin: Admin) -> None:
 
 
 def _groups(settings: Settings) -> list[str]:
-    return [f"{settings.app}-{role}" for role in ("score", "learn")]
+    return [f"{settings.app}-{role}" for role in ("score", "learn", "act")]
 
 
 def show_plan(sentences: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["remove_all"]
 
-ROLES: Final = ("score", "learn", "cache")
+ROLES: Final = ("score", "learn", "cache", "act")
 TIMEOUT_SECONDS: Final = 30.0
 GRACE_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 0.5

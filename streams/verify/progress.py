@@ -71,7 +71,7 @@ class Progress:
         return places(self._settings, noun)
 
     def _measure(self) -> None:
-        if self.sent and not self.applied:
+        if self.scored and not self.applied:  # until then workers start, which is no stall
             waited = time.monotonic() - self._moved
             self.longest_stall_seconds = max(self.longest_stall_seconds, waited)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from crm_online.actions.files import read_rules_file
 from crm_online.contract.records import RECORDS, DeadLetterHeaders
 from crm_online.customers.features import FEATURES
 from crm_online.dead_letters import REASONS
@@ -36,6 +37,7 @@ MODELS, OPERATIONS = PAGES["docs/models.md"], PAGES["docs/operations.md"]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 RUNNABLE = re.compile(r"<!-- runnable -->\n```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+RULES = re.compile(r"<!-- rules -->\n```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 COMMAND = re.compile(r"(?:^|[`(\s])crm-online ([a-z][a-z-]+)")
 
 
@@ -65,6 +67,10 @@ def _blocks(language: str) -> list[tuple[str, str]]:
         for found, block in BLOCK.findall(text)
         if found == language
     ]
+
+
+def _rules() -> list[tuple[str, str, str]]:
+    return [(page, *found) for page, text in PAGES.items() for found in RULES.findall(text)]
 
 
 def _cells(text: str, section: str) -> list[str]:
@@ -102,9 +108,18 @@ def test_json_is_json(page: str, block: str) -> None:
     json.loads(block)
 
 
-@pytest.mark.parametrize(("page", "block"), _blocks("toml"))
+@pytest.mark.parametrize(
+    ("page", "block"), [b for b in _blocks("toml") if b not in {(p, t) for p, _, t in _rules()}]
+)
 def test_toml_holds_settings_that_exist(page: str, block: str) -> None:
     Settings(**tomllib.loads(block))
+
+
+@pytest.mark.parametrize(("page", "language", "text"), _rules())
+def test_rules_are_right(page: str, language: str, text: str, tmp_path: Path) -> None:
+    file = tmp_path / f"rules.{language}"
+    file.write_text(text, encoding="utf-8")
+    assert read_rules_file(file).rules
 
 
 def test_every_page_is_linked_from_the_readme() -> None:

@@ -119,6 +119,17 @@ def test_what_goes_together_is_carried_over_to_items_that_nobody_touched() -> No
     assert model.rank("c", set(tokens), {"items": [(saw, 6001)], "tokens": tokens})[0] == "new nail"
 
 
+def test_negatives_are_drawn_among_the_items_there_are() -> None:
+    """Of three items in a large table, one that was merely seen is met by eight draws."""
+    model, seen = ContentRanker(), np.array([7, 8], np.uint16).tobytes()
+    model.learn_many(session("a", (7, 8)))
+    before = model.item_vectors(["(7, 8)"], [seen])
+    model.learn_many(session("b", (1, 2), (3, 4)))
+    after = model.item_vectors(["(7, 8)"], [seen])
+    assert after[0, -1] < 0.0 == before[0, -1]  # its popularity
+    assert (after[0, :-1] != before[0, :-1]).any()
+
+
 def test_pickles_and_copies() -> None:
     model = taught(session("a", (1, 2), (2, 3), (4,)))
     assert pickle.loads(pickle.dumps(model)).state_bytes() == model.state_bytes()

@@ -189,6 +189,22 @@ def test_operators_promote_and_roll_back() -> None:
     assert kinds == [("promoted", 100), ("refused", 101), ("refused", 102), ("rolled-back", 103)]
 
 
+def test_why_an_operator_was_refused_is_said() -> None:
+    contest = churn(Broken(0.5), other=Broken(0.5))
+    for action, name in (("rollback", ""), ("promote", "other"), ("promote", "other")):
+        contest.direct(action, name, 1)
+    contest.direct("promote", "nobody", 2)
+    contest.contestants["main"].benched = "its weights exploded"
+    contest.direct("promote", "main", 3)
+    assert [(c.kind, c.name, c.why) for c in contest.changes] == [
+        ("refused", "", "nobody to roll back to"),
+        ("promoted", "other", "by hand"),
+        ("refused", "other", "is champion already"),
+        ("refused", "nobody", "nobody like that to promote"),
+        ("refused", "main", "benched: its weights exploded"),
+    ]
+
+
 def test_settings_let_in_and_let_go_but_never_the_champion() -> None:
     contest = new_contests(settings(churn_model=PRIOR, churn_challengers={"bayes": BAYES}))["churn"]
     taught(contest, settled(1_000))

@@ -111,6 +111,17 @@ def test_a_second_opinion_helps_while_little_is_learned() -> None:
     assert errors[True] < 0.9 * errors[False]
 
 
+def test_visits_without_an_order_are_divided_out() -> None:
+    """Habit takes each visit for an order; where one in ten is, sums come out right even so."""
+    model, said, true = ExpectedSpend(), 0.0, 0.0
+    for number, (x, spent) in enumerate(regulars(2000, 3)):
+        if number >= 500:
+            said, true = said + model.predict_one(x), true + spent / 10.0
+        model.learn_one(x, spent / 10.0)
+
+    assert said == pytest.approx(true, rel=0.25)
+
+
 def test_models_without_a_second_opinion_are_taken_up_as_they_were() -> None:
     model = ExpectedSpend(habit=False)
     for x, spent in regulars(200, 6):

@@ -58,6 +58,13 @@ def test_answers_that_overtake_each_other_do_not_shorten_it(lease: Lease, clock:
     assert lease.holds()
 
 
+def test_an_answer_that_comes_too_late_does_not_bring_it_back(lease: Lease, clock: Clock) -> None:
+    lease.grant(clock.now)
+    clock.now += 1.1
+    lease.renew(clock.now)
+    assert (lease.holds(), lease.lapsed()) == (False, True)
+
+
 def test_what_is_given_back_cannot_lapse(lease: Lease, clock: Clock) -> None:
     lease.grant(clock.now)
     lease.release()

@@ -84,6 +84,8 @@ def test_list_and_compare_show_what_the_learner_says(settings: Settings) -> None
     table = run(settings, "list").stdout
     assert "benched: it predicted no probability" in table
     assert "expected_auc" in table
+    assert "late 0, unscored 0" in table
+    assert "rated: predictions whose label is known" in run(settings, "list").stderr
     compared = json.loads(run(settings, "compare", "churn", "--json").stdout)
     assert [each["model"] for each in compared] == ["churn"]
     assert "prior" in run(settings, "compare").stdout
@@ -138,7 +140,7 @@ def test_who_was_not_compared_yet_is_named_with_the_reason(
     asyncio.run(append(found, "metrics", young.metrics()))
     said = " ".join(run(found, "compare", "churn").stderr.split())
     assert "not compared yet: prior (" in said
-    assert "CRM_MIN_OUTCOMES" in said
+    assert "from 500 outcomes of each kind on (CRM_MIN_OUTCOMES of the learner)" in said
 
 
 def test_before_the_first_outcome_it_says_so(app: str, broker: MockBroker | RealKafka) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -11,8 +12,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from crm_online.errors import SnapshotError
-from crm_online.log import Effects, LogRecord, Message, Record
+from crm_online.errors import BrokerUnavailable, SnapshotError
+from crm_online.log import Effects, LogRecord, Message, Origin, Record
 from crm_online.settings import Settings
 from streams.batches import Batch, Generation
 from streams.embedded import MockBroker, RealKafka
@@ -62,6 +63,7 @@ class Watched(Counting):
         self.bug: Exception | None = None
         self.extra: dict[str, list[Message]] = {}
         self.corrected = asyncio.Event()
+        self.on_correct: Callable[[], None] | None = None
 
     def restore(self, partition: int) -> Counts:
         self.restored.append(partition)
@@ -76,7 +78,11 @@ class Watched(Counting):
 
     def correct(self, partition: int, noun: str, records: Sequence[Record]) -> Effects:
         self.corrected.set()
-        return super().correct(partition, noun, records)
+        effects = super().correct(partition, noun, records)
+        if self.on_correct is not None:
+            self.on_correct()
+            effects.outputs |= self.extra
+        return effects
 
 
 class Rig:
@@ -243,6 +249,100 @@ async def test_a_rebalance_during_a_restore_gives_it_up(rig: Rig) -> None:
     assert rig.machine.partitions == {}
     await rig.processor.restore(Generation(FIRST.number + 1, "me"), EVERY)
     assert rig.processor.owned == EVERY
+
+
+async def test_a_restore_waits_until_the_one_it_overtakes_has_given_up(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish, reached, let = Counts.finish, threading.Event(), threading.Event()
+
+    def held_up(counts: Counts, origin: Origin | None = None) -> int:
+        reached.set()
+        assert let.wait(30.0)
+        return finish(counts, origin)
+
+    monkeypatch.setattr(Counts, "finish", held_up)
+    first = asyncio.create_task(rig.processor.restore(FIRST, frozenset({0, 1})))
+    assert await asyncio.to_thread(reached.wait, 30.0)
+    await rig.processor.idle()
+    following = Generation(FIRST.number + 1, "me")
+    second = asyncio.create_task(rig.processor.restore(following, frozenset({1, 2})))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(second), 0.5)
+    assert rig.machine.restored == [0, 1]
+    let.set()
+    await asyncio.gather(first, second)
+    assert rig.machine.restored == [0, 1, 1, 2]
+    assert rig.processor.owned == set(rig.machine.partitions) == {1, 2}
+    await rig.processor.take(event(1, 0, 10, following.number))
+    await rig.processor.idle()
+    assert rig.processor.resume_at() == {1: 10, 2: 0}
+    assert not rig.failures
+
+
+@pytest.mark.parametrize("interruption", ["rebalance", "lease"])
+async def test_what_is_gained_is_owned_only_once_stale_writes_are_looked_for(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, interruption: str
+) -> None:
+    processor, finish = rig.processor, Counts.finish
+    await processor.restore(FIRST, EVERY)
+    await processor.take(event(1, 0, 10))
+    await processor.idle()
+    interrupting: list[asyncio.Task[None]] = []
+
+    def finish_behind_a_stale_write(counts: Counts, origin: Origin | None = None) -> int:
+        if counts is rig.machine.partitions[1]:
+            asyncio.run(append(rig.settings, "state", 1, Message(b"c-1", b"[3, 4]")))
+        return finish(counts, origin)
+
+    def interrupt() -> None:
+        assert processor.owned == frozenset()
+        if interruption == "lease":
+            processor.lose()
+        else:
+            interrupting.append(asyncio.create_task(processor.idle()))
+
+    monkeypatch.setattr(Counts, "finish", finish_behind_a_stale_write)
+    rig.machine.on_correct = interrupt
+    rig.machine.extra = {"scores": [Message(b"c-1", b"again")]}
+    await processor.restore(Generation(FIRST.number + 2, "me"), EVERY)
+    await asyncio.gather(*interrupting)
+    assert processor.owned == frozenset()
+    assert rig.machine.partitions == {}
+    assert processor.resume_at() == {}
+
+    rig.machine.restored.clear()
+    rig.machine.on_correct = None
+    monkeypatch.setattr(Counts, "finish", finish)
+    await processor.restore(Generation(FIRST.number + 3, "me"), EVERY)
+    assert set(rig.machine.restored) == EVERY
+    assert processor.owned == EVERY
+    assert processor.resume_at()[1] == 10
+    assert not rig.failures
+
+
+async def test_a_restore_that_fails_stops_nothing_once_the_lease_is_lost(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached, let = threading.Event(), threading.Event()
+
+    def fails(*_: object) -> int:
+        reached.set()
+        assert let.wait(30.0)
+        raise BrokerUnavailable("gone")
+
+    finish = Counts.finish
+    monkeypatch.setattr(Counts, "finish", fails)
+    restoring = asyncio.create_task(rig.processor.restore(FIRST, EVERY))
+    assert await asyncio.to_thread(reached.wait, 30.0)
+    rig.processor.lose()
+    let.set()
+    await restoring
+    assert (rig.processor.owned, rig.machine.partitions) == (frozenset(), {})
+    monkeypatch.setattr(Counts, "finish", finish)
+    await rig.processor.restore(Generation(FIRST.number + 1, "me"), EVERY)
+    assert rig.processor.owned == EVERY
+    assert not rig.failures
 
 
 async def test_a_restore_that_cannot_be_trusted_stops_the_process(

@@ -116,3 +116,38 @@ async def test_without_the_lease_nothing_leaves_and_what_is_abandoned_never_does
     await producer.deliver(f"{app}.scores", 0, [after])
     await producer.stop()
     assert await read(settings, f"{app}.scores", 2) == [before, after]
+
+
+class Lapsing(Lease):
+    """Lapses while the first record batch is on its way."""
+
+    def holds(self) -> bool:
+        held = super().holds()
+        self.grant(self.clock() - 61.0)
+        return held
+
+
+@pytest.mark.real
+async def test_a_write_that_fails_without_the_lease_ends_nothing_and_nothing_follows_it(
+    real_kafka: RealKafka, app: str
+) -> None:
+    real_kafka.create_topics({f"{app}.models": 1})
+    lease = Lapsing(60.0)
+    producer = OutputProducer(Settings(app=app, kafka=real_kafka.address), fail, lease)
+    await producer.start()
+    lease.grant(lease.clock())
+    refused, behind = Message(b"k", b"x" * 1_100_000), Message(b"k", b"behind")
+    (first,) = await producer.send(f"{app}.models", 0, [refused])
+    (second,) = await producer.send(f"{app}.models", 0, [behind])
+    for lost in (first, second):
+        with pytest.raises(LeaseLost):
+            await asyncio.wait_for(lost, 30.0)
+    lease.grant(lease.clock())
+    with pytest.raises(LeaseLost):
+        await producer.deliver(f"{app}.models", 0, [behind])
+    await producer.start()
+    lease.grant(lease.clock())
+    after = Message(b"k", b"after", [])
+    await producer.deliver(f"{app}.models", 0, [after])
+    await producer.stop()
+    assert await read(Settings(kafka=real_kafka.address), f"{app}.models", 1) == [after]

@@ -102,13 +102,15 @@ async def test_two_workers_share_the_partitions_and_count_exactly(
     real_kafka: RealKafka, app: str, tmp_path: Path
 ) -> None:
     settings = make_topics(real_kafka, app).model_copy(update={"max_batch": 100})
-    total = 60_000  # takes the first alone longer than the second takes to join
-    await write_events(settings, total)
+    total = 60_000
+    await write_events(settings, total // 2)
     with Worker(settings, tmp_path, 0.02) as first:
         await first.until(lambda w: w.figure("events") > 0)
         with Worker(settings, tmp_path, 0.02) as second:
-            await second.until(lambda w: w.owned() == 2 and w.figure("events") > 0)
+            await second.until(lambda w: w.owned() == 2)
             await first.until(lambda w: w.owned() == 2)
+            await write_events(settings, total // 2)
+            await second.until(lambda w: w.figure("events") > 0)
             assert second.stop() == 0
         await first.until(lambda w: w.owned() == PARTITIONS)
         assert await until_counted(settings, total, first) == expected_counts(total)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from crm_online import metrics, scores
+from crm_online.actions import records as actions
 from crm_online.contract.events import SEGMENT_EVENT
 from crm_online.contract.records import RECORDS, DeadLetterHeaders
 from crm_online.contract.schemas import schemas, write_schemas
@@ -37,6 +38,8 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "crm.drift.updated": metrics.DriftUpdate,
     "crm.contest.updated": metrics.ContestUpdate,
     "crm.worker.updated": metrics.WorkerUpdate,
+    "crm.action.decided": actions.Action,
+    "crm.treatment.settled": scores.TreatmentSettled,
 }
 # What only the hot path knows: sizes, depth, and the Kafka timestamp.
 UNPUBLISHED = {"too-large", "too-deep", "time-in-future"}

@@ -16,6 +16,7 @@ from crm_online.internal import directive, reset
 from crm_online.log import LogRecord, Message
 from crm_online.models.active import LEARNERS_OWN, ActiveModels
 from crm_online.models.snapshots import ModelSnapshot, SnapshotReader
+from crm_online.scores import Settled
 from tests.models.pickles import spelled_out
 from tests.outcomes import history, log_of
 
@@ -262,6 +263,26 @@ def test_metrics_say_what_was_learned() -> None:
     assert found["contest.churn"].changes[0].kind == "promoted"
     assert churn.offset == len(outcomes()) - 1
     assert learner.metrics() == []
+
+
+def test_outcomes_without_a_number_are_not_counted_as_rated() -> None:
+    made = [
+        msgspec.structs.replace(each, churn_probability=None, expected_value=None)
+        if isinstance(each, Settled) and number < 400
+        else each
+        for number, each in enumerate(history(300))
+    ]
+    settled = [each for each in made if isinstance(each, Settled)]
+    rated = sum(each.churn_probability is not None for each in settled)
+    learner = Learner(ALONE)
+    learner.process("outcomes", log_of(made))
+    found = said(learner)
+    assert 0 < rated < len(settled)
+    for model in ("churn", "value"):
+        windows = {found[f"quality.{model}.{w}"].outcomes for w in ("all", "last-1000")}
+        assert windows == {rated}
+    figures = found["quality.churn.all"].figures
+    assert (figures["unscored"], figures["late"]) == (len(settled) - rated, 0.0)
 
 
 def test_metrics_are_cloudevents_with_the_same_id_for_a_repeat() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pickle
 import random
 from datetime import timedelta
+from functools import cache
 from itertools import pairwise
 from math import exp
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crm_online.models.unpickling import load
@@ -173,6 +174,40 @@ def test_batches_leave_no_trace_and_snapshots_go_on() -> None:
         heir.learn_one(outcome, offset)
     heir.settle()
     assert spelled_out(heir) == spelled_out(whole)
+
+
+@cache
+def eventful() -> tuple[list[Outcome], bytes]:
+    """The loss rises, then a feature changes; and what is known when each outcome comes alone."""
+
+    def truth(x: float) -> float:
+        return 1.0 / (1.0 + exp(2.0 * x - 1.0))
+
+    def said(x: float) -> float:
+        return 1.0 / (1.0 + exp(-2.0 * x))
+
+    risen = changed(truth=truth, said=said)
+    both = changed(truth=truth, said=said, feature=lambda x: 100.0 * x)
+    later = START + timedelta(days=75)
+    outcomes = [
+        b if getattr(b, "opened_at", START) >= later else a
+        for a, b in zip(risen, both, strict=True)
+    ]
+    return outcomes, spelled_out(watched(outcomes, batch=1))
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.integers(0, 18_000), max_size=3))
+def test_alarms_stand_in_log_order_whatever_the_batches(cuts: list[int]) -> None:
+    outcomes, one_by_one = eventful()
+    monitor = Monitor(WEEK)
+    for start, end in pairwise(sorted({0, *cuts, len(outcomes)})):
+        for offset, outcome in enumerate(outcomes[start:end], start):
+            monitor.learn_one(outcome, offset)
+        monitor.settle()
+    assert [alarm.kind for alarm in monitor.alarms].index("loss") == 0
+    assert monitor.alarms[-1].kind == "feature"
+    assert spelled_out(monitor) == one_by_one
 
 
 def test_memory_is_bounded() -> None:

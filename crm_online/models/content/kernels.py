@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from crm_online.models.compiling import compiled
 
 __all__ = [
     "BIASES",
@@ -21,7 +22,6 @@ __all__ = [
     "new_table",
 ]
 
-Function = TypeVar("Function")
 Float32 = npt.NDArray[np.float32]
 UInt16 = npt.NDArray[np.uint16]
 
@@ -50,6 +50,9 @@ class Table(NamedTuple):
     seen, seen_counts, seen_items
         uint16 (slots, 16), uint8 (slots,), uint16 (slots,): items that were touched, by their
         hash.
+    filled, fillings
+        int64 (slots,), int64 (1,): the slots that hold an item, in order, and how many these are.
+        They follow from `seen_counts`, so no snapshot holds them.
     clock
         int64 (1,): touches learned; what chance is drawn from.
     """
@@ -66,18 +69,12 @@ class Table(NamedTuple):
     seen: UInt16
     seen_counts: npt.NDArray[np.uint8]
     seen_items: UInt16
+    filled: npt.NDArray[np.int64]
+    fillings: npt.NDArray[np.int64]
     clock: npt.NDArray[np.int64]
 
 
-def _compiled(function: Function) -> Function:
-    """Compile at the first call; keep the machine code where a folder can be written."""
-    try:
-        return cast("Function", numba.njit(cache=True)(function))
-    except RuntimeError:
-        return cast("Function", numba.njit(function))
-
-
-@_compiled
+@compiled
 def _mixed(number: Any) -> Any:
     """Mix 64 bits as SplitMix64 does."""
     number = (number ^ (number >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -85,7 +82,7 @@ def _mixed(number: Any) -> Any:
     return number ^ (number >> np.uint64(31))
 
 
-@_compiled
+@compiled
 def _fill(vectors: Float32) -> None:
     """Draw the first vectors, evenly, from each place's number: alike everywhere, for ever."""
     flat = vectors.reshape(-1)
@@ -112,11 +109,13 @@ def new_table(buckets: int, dims: int, slots: int) -> Table:
         np.zeros((slots, WIDTH), np.uint16),
         np.zeros(slots, np.uint8),
         np.zeros(slots, np.uint16),
+        np.zeros(slots, np.int64),
+        np.zeros(1, np.int64),
         np.zeros(1, np.int64),
     )
 
 
-@_compiled
+@compiled
 def _mean(tokens: UInt16, vectors: Float32, found: Float32) -> None:
     found[:] = 0
     for token in tokens:
@@ -126,7 +125,7 @@ def _mean(tokens: UInt16, vectors: Float32, found: Float32) -> None:
         found[d] /= np.float32(max(1, len(tokens)))
 
 
-@_compiled
+@compiled
 def _descend(tokens: UInt16, gradient: Float32, vectors: Float32, sums: Float32) -> None:
     """Take one Adagrad step for each token, with one sum of squares for each."""
     square = np.float32(0)
@@ -140,7 +139,7 @@ def _descend(tokens: UInt16, gradient: Float32, vectors: Float32, sums: Float32)
             vectors[token, d] += step * gradient[d]
 
 
-@_compiled
+@compiled
 def _contrast(
     target: UInt16,
     item: Any,
@@ -165,26 +164,36 @@ def _contrast(
         table.biases[place] += RATE * miss / np.float32(math.sqrt(table.bias_sums[place] + START))
 
 
-@_compiled
+@compiled
 def _learn_pair(before: UInt16, after: UInt16, item: Any, table: Table) -> None:
     dims = table.inputs.shape[1]
     own, other = np.empty(dims, np.float32), np.empty(dims, np.float32)
     pull = np.zeros(dims, np.float32)
     _mean(before, table.inputs, own)
     _contrast(after, item, np.float32(1), own, other, pull, table)
-    slots = np.uint64(len(table.seen_counts))
-    for draw in range(NEGATIVES):
+    for draw in range(NEGATIVES if table.fillings[0] > 0 else 0):
         number = np.uint64(table.clock[0] * NEGATIVES + draw + 1)
-        place = _mixed(number * np.uint64(0x9E3779B97F4A7C15)) % slots
-        count = table.seen_counts[place]
-        if count > 0:
-            drawn = table.seen[place, :count]
-            other_item = np.int64(table.seen_items[place])
-            _contrast(drawn, other_item, np.float32(0), own, other, pull, table)
+        drawn = _mixed(number * np.uint64(0x9E3779B97F4A7C15)) % np.uint64(table.fillings[0])
+        place = table.filled[drawn]
+        other_item = np.int64(table.seen_items[place])
+        if other_item != item:
+            tokens = table.seen[place, : table.seen_counts[place]]
+            _contrast(tokens, other_item, np.float32(0), own, other, pull, table)
     _descend(before, pull, table.inputs, table.input_sums)
 
 
-@_compiled
+@compiled
+def _fill_slot(place: Any, table: Table) -> None:
+    """Note that a slot holds an item from now on; what order they came in leaves no trace."""
+    at = table.fillings[0]
+    while at > 0 and table.filled[at - 1] > place:
+        table.filled[at] = table.filled[at - 1]
+        at -= 1
+    table.filled[at] = place
+    table.fillings[0] += 1
+
+
+@compiled
 def learn_touches(
     keys: npt.NDArray[np.uint64],
     items: npt.NDArray[np.uint64],
@@ -217,13 +226,15 @@ def learn_touches(
         table.last_counts[place] = len(after)
         table.last[place, : len(after)] = after
         place = items[i] % slots
+        if table.seen_counts[place] == 0:
+            _fill_slot(np.int64(place), table)
         table.seen_counts[place] = len(after)
         table.seen[place, : len(after)] = after
         table.seen_items[place] = item
         table.clock[0] += 1
 
 
-@_compiled
+@compiled
 def means(tokens: UInt16, bounds: npt.NDArray[np.int64], vectors: Float32) -> Float32:
     """Return float32 (n, dims): the mean vector of each item's tokens."""
     found = np.empty((len(bounds) - 1, vectors.shape[1]), np.float32)
@@ -232,7 +243,7 @@ def means(tokens: UInt16, bounds: npt.NDArray[np.int64], vectors: Float32) -> Fl
     return found
 
 
-@_compiled
+@compiled
 def best_of(scores: Float32, k: int) -> npt.NDArray[np.int64]:
     """Return the places of the k highest scores, best first; of equals the first."""
     places = np.full(k, -1, np.int64)

@@ -107,6 +107,9 @@ def restore_table(state: State, table: Table) -> None:
                 held[rows] = np.frombuffer(getattr(state, column), held.dtype).reshape(
                     len(rows), *held.shape[1:]
                 )
+        filled = np.flatnonzero(table.seen_counts)
+        table.filled[: len(filled)] = filled
+        table.fillings[0] = len(filled)
     except (ValueError, IndexError) as error:
         raise SnapshotError(
             "content model is inconsistent; publish a new snapshot from the learner"

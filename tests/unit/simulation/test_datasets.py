@@ -190,6 +190,7 @@ def test_damaged_segment_lines_pass_on_request(tmp_path: Path) -> None:
     events = list(open_dataset(written(tmp_path, DAMAGED), "segment", pass_damaged=True))
     assert b"\n".join(event.value for event in events) + b"\n" == DAMAGED
     assert {event.at for event in events} == {1704067200.0}
+    assert [event.customer for event in events].count("") == len(events) - 1
 
 
 def test_packed_and_plain_files_read_alike(tmp_path: Path) -> None:
@@ -241,9 +242,10 @@ def test_a_table_whose_columns_are_in_latin_1_is_told_so(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xef\xbb\xbf", gzip.compress(b"", mtime=0)])
-def test_an_empty_table_is_told_so(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(ConfigurationError, match="file is empty"):
-        list(open_dataset(written(tmp_path, content), "clicks"))
+def test_an_empty_table_holds_no_event(tmp_path: Path, content: bytes) -> None:
+    dataset = open_dataset(written(tmp_path, content), "clicks")
+    assert list(dataset) == []
+    assert (dataset.report.rows, dict(dataset.report.skipped)) == (0, {})
 
 
 def test_a_column_without_a_name_is_no_column(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crm_online.errors import ConfigurationError
+from crm_online.simulation.ordering import Order
 from crm_online.simulation.raw import RawEvent
 from crm_online.simulation.replay import (
     Barrier,
@@ -20,6 +21,7 @@ from crm_online.simulation.replay import (
     parse_speed,
     plan_replay,
 )
+from crm_online.simulation.silence import Silence
 
 times = st.lists(st.floats(0, 1e6), min_size=1, max_size=40)
 
@@ -72,6 +74,18 @@ def test_a_gap_has_one_barrier_at_its_end() -> None:
     steps = plan([0.0, 9.0, 35.0], 10.0)
     assert [type(step) for step in steps] == [Send, Send, Barrier, Send, Tick]
     assert steps[2] == Barrier(30.0)
+
+
+@pytest.mark.parametrize("order", ["window", "whole", "arrival"])
+def test_time_does_not_leap_over_more_than_may_be_silent(order: Order) -> None:
+    silence = Silence(longest=100.0)
+    times = [(0.0, ""), (500.0, "a"), (9e9, "b"), (560.0, "c"), (655.0, "a"), (756.0, "a")]
+    events = [RawEvent(at, customer, b"{}") for at, customer in times]
+    steps = list(plan_replay(events, None, order, silence=silence))
+    sent = [step.event.at for step in steps if isinstance(step, Send)]
+    assert sent == [0.0, 500.0, 560.0, 655.0]
+    assert steps[-1] == Tick(655.0)
+    assert (silence.left_out, silence.first, silence.widest) == (2, 756.0, (560.0, 655.0))
 
 
 def test_no_events_no_tick() -> None:

@@ -1,0 +1,69 @@
+"""One partition of ``crm.scores`` as `act` holds it: customers, timers, rules and rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from crm_online.actions.rate import Order, Rate, last_counted
+from crm_online.actions.rules import RuleSet
+from crm_online.actions.state import ActionState, decode
+from crm_online.customers.partition import Partition, PartitionRestore
+from crm_online.customers.store import peek
+from crm_online.log import Origin
+
+__all__ = ["RULES", "ActionPartition", "ActionRestore"]
+
+# Not an id that a customer can have: ids hold no control characters.
+RULES: Final = "\x01rules"
+
+
+class ActionPartition(Partition):
+    """What is held of one partition while this process owns it."""
+
+    __slots__ = ("rate", "rules")
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.rules: RuleSet | None = None
+        self.rate = Rate(self.progress.own)
+
+    def load(self, customer: str) -> ActionState | None:
+        """Decode a customer, or return ``None`` for an unknown one."""
+        packed = self.store.packed.get(customer)
+        return None if packed is None else decode(packed)
+
+
+class ActionRestore(PartitionRestore):
+    """A partition while it is read back, with the rule set in force and the rate.
+
+    Parameters
+    ----------
+    partition
+        A new one, filled here.
+    """
+
+    def __init__(self, partition: ActionPartition) -> None:
+        super().__init__(partition)
+        self._held = partition
+
+    def finish(self, origin: Origin | None = None) -> int:
+        """Build the timers, read the rules; return the offset to go on from."""
+        start = super().finish(origin)
+        held = self._held
+        rules = held.load(RULES)
+        held.rules = None if rules is None else RuleSet.model_validate_json(rules.rules)
+        held.rate = Rate(held.progress.own, self._ahead())
+        return start
+
+    def _ahead(self) -> Iterator[tuple[Order, float]]:
+        """Return what snapshots behind the partition's own record let through, not yet counted."""
+        held = self._held
+        passed, last = held.place(2.0 * held.progress.as_of + 1.0), last_counted(held.progress.own)
+        for customer, packed in held.store.packed.items():
+            if peek(packed)[:2] <= passed:
+                continue
+            for send in decode(packed).sends:
+                order = held.progress.epoch, send.as_of, send.due, customer
+                if held.place(send.as_of) > passed and order > last:
+                    yield order, send.at

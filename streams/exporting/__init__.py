@@ -1,0 +1,1 @@
+"""`crm-online export`: customers of the cache, into files."""
