@@ -20,8 +20,8 @@ help: ## Show what there is to make
 install: $(VENV)/.installed ## Make .venv with all that running takes
 dev: $(VENV)/.developing ## Make .venv with all that testing takes, too
 
-demo: install ## Watch it score a generated population, for a minute
-	@$(BIN)/crm-online demo
+demo: install ## Watch it score a generated population, for a minute; HOLD=1: until interrupted
+	@$(BIN)/crm-online demo $(if $(HOLD),--hold)
 
 # Two at a time, each with a broker and a cache of its own: tests wait more than they work.
 test: dev try-kafka check ## Check style, types and imports, and run all tests
@@ -46,8 +46,9 @@ format: dev ## Bring code into format
 	$(BIN)/ruff check --fix $(PACKAGES)
 	$(BIN)/ruff format $(PACKAGES)
 
-schemas: dev ## Write the JSON Schemas anew
+schemas: dev ## Write the JSON Schemas, OpenAPI and AsyncAPI documents anew
 	$(BIN)/python -m crm_online.contract.schemas schemas
+	$(BIN)/python -m streams.documents docs
 
 kafka: $(KAFKA) ## Fetch a real Kafka for the tests (takes Java 17 and Maven)
 

@@ -1,4 +1,4 @@
-"""What the learner says about its models on ``crm.metrics``, as it is encoded.
+"""What the roles say of their models and of themselves on ``crm.metrics``, as it is encoded.
 
 The published contract is `crm_online.contract.metrics`; a test holds the two together.
 """
@@ -19,6 +19,7 @@ __all__ = [
     "QualityUpdate",
     "Standing",
     "UpliftUpdate",
+    "WorkerUpdate",
 ]
 
 
@@ -130,4 +131,25 @@ class UpliftUpdate(msgspec.Struct, frozen=True, gc=False):
     balanced: bool
     confidence: float
     effects: list[ActionEffect]
+    schema_version: int = 1
+
+
+class WorkerUpdate(msgspec.Struct, frozen=True, gc=False):
+    """What one role of one worker has done since it started (``crm.worker.updated``).
+
+    ``lag`` is of what it holds: topic and partition, as ``crm.events[3]``, to records.
+    """
+
+    role: str
+    worker: str
+    at: datetime
+    state: str
+    consumed: int
+    produced: int
+    batches: int
+    batch_seconds: float
+    restored: int
+    to_restore: int
+    lag: dict[str, int]
+    rejected: dict[str, int]
     schema_version: int = 1

@@ -7,6 +7,7 @@ whoever called, in the order that `Effects` states.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from crm_online.catalogue import Catalogue
@@ -55,6 +56,7 @@ class Scorer:
         self._recommender = Recommender(settings, self.replica, self.catalogue)
         self._publisher = Publisher(settings)
         self.partitions: dict[int, Partition] = {}
+        self.rejected: Counter[str] = Counter()
 
     def process(self, partition: int, records: Sequence[Record]) -> Iterator[Effects]:
         """Apply one batch of a partition that is held.
@@ -94,6 +96,7 @@ class Scorer:
         return effects
 
     def _score(self, batch: Slice) -> Effects:
+        self.rejected.update(rejection.reason for _, rejection in batch.rejected)
         scored = self._models.score(batch.rows)
         scored.keep(batch.opened)
         offers = self._recommender.recommend(batch)

@@ -179,9 +179,23 @@ class Settings(BaseSettings):
     )
     max_ahead_days: PositiveFloat | None = 1.0
     cache_ttl_days: PositiveFloat = 400.0
-    web_host: str = Field("127.0.0.1", description="Address that /health is served on.")
+
+    # HTTP
+    web_host: str = Field("127.0.0.1", description="Address that HTTP is served on.")
     web_port: Annotated[int, Field(ge=0, le=65535)] = Field(
-        0, description="Port that /health is served on; 0 serves nothing."
+        0, description="Port that HTTP is served on; 0 serves nothing."
+    )
+    write_keys: tuple[SecretStr, ...] = Field(
+        (), description="Who may send events: user names of Basic auth at the intake."
+    )
+    api_keys: tuple[SecretStr, ...] = Field(
+        (), description="Who may read: role:key, role being watcher, site or marketer."
+    )
+    intake_events_per_second: PositiveFloat = Field(
+        20_000.0, description="Of one write key; more are refused for a moment."
+    )
+    intake_max_in_flight_events: Positive = Field(
+        50_000, description="Events on their way from the intake to Kafka; more are refused."
     )
 
     @field_validator("app")

@@ -42,6 +42,7 @@ class Moment(msgspec.Struct, gc=False):
     timezone: str
     consent: tuple[str, ...] | None
     traits: dict[str, Trait]
+    trace: bytes = b""
 
     @classmethod
     def of(

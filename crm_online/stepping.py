@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from crm_online.cloudevents import trace_of
 from crm_online.customers.dedupe import is_duplicate
 from crm_online.customers.partition import Partition
 from crm_online.customers.state import DAY, CustomerState, Rules, apply_event
@@ -213,6 +214,8 @@ class Stepper:
         apply_event(state, event, self._rules)
         wake(state, self._schedule)
         moment = Moment.of(state, event.customer, event.at, "event", source, event)
+        if record.headers:
+            moment.trace = trace_of(record)
         state.scored_as_of = state.as_of
         batch.add_moment(state, moment)
         if touches:

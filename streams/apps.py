@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from streams.batches import BatchApp
 from streams.connection import faust_options
 from streams.ending import end_process
+from streams.figures import RoleFigures
 from streams.health import RoleHealth
 from streams.lease import Lease, Pulse
 from streams.options import usable
@@ -99,6 +101,13 @@ class RoleApp(BatchApp):
         partitions = len(consumer.done())
         state = "waiting" if waits_for else "running" if partitions else "standby"
         return RoleHealth(state, partitions, consumer.lag(), waits_for)
+
+    def figures(self) -> RoleFigures:
+        """Say what the role has done so far, and how far behind it is."""
+        consumer: Any = self.consumer
+        positioned = self._opened and self.lease.granted and consumer.positioned
+        lag = consumer.lags() if positioned else {}
+        return replace(self.role.figures(), lag=lag)
 
     async def _watch(self) -> None:
         probe = Probe(self._settings)

@@ -6,6 +6,7 @@ import typer
 
 from streams import options
 from streams.dead_letters.commands import commands as dead_letters
+from streams.demo.commands import demo
 from streams.evaluating.commands import evaluate_app
 from streams.exits import Commands
 from streams.exporting.commands import export_app
@@ -30,7 +31,7 @@ app = typer.Typer(
 
 for group in (dead_letters, evaluate_app, models, items, rules, export_app):
     app.add_typer(group)
-for command in (verify, adopt, reset, backup, restore, uplift):
+for command in (verify, adopt, reset, backup, restore, uplift, demo):
     app.command()(command)
 
 
@@ -70,13 +71,14 @@ def worker(
     set_: options.Set = None,
     settings_file: options.SettingsFile = None,
 ) -> None:
-    """Run the service: read events, score, learn, fill the cache, act by rules.
+    """Run the service: read events, score, learn, fill the cache, act by rules, serve HTTP.
 
     Examples:
       crm-online worker
       crm-online worker --roles score --kafka broker-1:9092,broker-2:9092
       crm-online worker --set rules_file=rules.toml
       CRM_HORIZON_DAYS=60 crm-online worker --settings crm.toml
+      crm-online worker --set web_port=8080
 
     Runs until SIGTERM or Ctrl-C, and then ends in order with 0.
     """
@@ -279,22 +281,3 @@ def config(
 
     flags = options.flags_of(set_, kafka=kafka, redis=redis, app=prefix)
     show_settings(in_force(flags, settings_file), json=json_)
-
-
-@app.command()
-def demo(
-    seconds: options.Seconds = 45.0,
-    customers: options.Crowd = 500,
-    seed: options.Seed = 1,
-) -> None:
-    """Run the whole job on an embedded broker and cache, on a generated population, and watch it.
-
-    Examples:
-      crm-online demo
-      crm-online demo --seconds 30 --customers 2000
-
-    Exits with 1 where a promise that it prints did not hold.
-    """
-    from streams.demo import run_demo
-
-    raise typer.Exit(run_demo(seconds=seconds, customers=customers, seed=seed))

@@ -1,10 +1,11 @@
-"""What a processor counts."""
+"""What a processor counts, and what every role says of itself."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-__all__ = ["Figures"]
+__all__ = ["Figures", "RoleFigures"]
 
 
 @dataclass(slots=True)
@@ -35,3 +36,40 @@ class Figures:
     lease_losses: int = 0
     restored: int = 0
     restore_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RoleFigures:
+    """What one role has done since it started, and how far it is: for `/metrics` and the topic.
+
+    Parameters
+    ----------
+    consumed, produced
+        Records read and applied, and records delivered.
+    batches, batch_seconds
+        Batches applied, and the time that took.
+    restored, restore_seconds
+        Records read back at restores, and the time that took.
+    lag
+        Topic and partition to the records known of there and not done with.
+    rejected
+        Reason to the dead letters it had.
+    models_at
+        Model to when the newest snapshot in use was published, seconds since 1970.
+    newest
+        When the newest record done with was written to its topic, seconds since 1970.
+    quality
+        Model, window and figure to its value, from settled predictions.
+    """
+
+    consumed: int = 0
+    produced: int = 0
+    batches: int = 0
+    batch_seconds: float = 0.0
+    restored: int = 0
+    restore_seconds: float = 0.0
+    lag: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    models_at: Mapping[str, float] = field(default_factory=dict)
+    newest: float | None = None
+    quality: Mapping[tuple[str, str, str], float] = field(default_factory=dict)

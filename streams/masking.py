@@ -27,7 +27,7 @@ def masked(value: Any) -> Any:
         return masked_address(value.get_secret_value())
     if isinstance(value, Path):
         return str(value)
-    return list(value) if isinstance(value, tuple) else value
+    return [masked(each) for each in value] if isinstance(value, tuple) else value
 
 
 def masked_address(text: str) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "Days",
     "File",
     "Format",
+    "Hold",
     "Item",
     "Json",
     "Kafka",
@@ -50,12 +51,8 @@ __all__ = [
     "usable",
 ]
 
-ROLES: Final = (
-    "score",
-    "learn",
-    "cache",
-    "act",
-)  # as of `streams.apps`, which takes seconds to import
+# As of `streams.apps`, which takes seconds to import; `web` is no app of Faust's.
+ROLES: Final = ("score", "learn", "cache", "act", "web")
 _SETTINGS = "Settings"
 _COLUMNS = "Columns of --format csv"
 
@@ -106,7 +103,10 @@ Traceback = Annotated[bool, typer.Option("--traceback", hidden=True)]
 Crowd = Annotated[int, typer.Option(metavar="NUMBER", min=50, help="Size of the population.")]
 CustomerId = Annotated[str, typer.Argument(metavar="CUSTOMER", help="Customer id.")]
 Seconds = Annotated[float, typer.Option(metavar="NUMBER", min=10, help="How long to run.")]
-Roles = Annotated[str, typer.Option(metavar="ROLES", help="all, or some of score,learn,cache,act.")]
+Hold = Annotated[
+    bool, typer.Option("--hold", help="Keep the dashboard open at the end, until Ctrl-C.")
+]
+Roles = Annotated[str, typer.Option(metavar="ROLES", help=f"all, or some of {','.join(ROLES)}.")]
 Speed = Annotated[
     str, typer.Option(metavar="SPEED", help="max, or a multiple of real time such as 60x.")
 ]
@@ -187,7 +187,7 @@ def parse_roles(text: str) -> list[str]:
     Examples
     --------
     >>> parse_roles("score,learn"), parse_roles("all")
-    (['score', 'learn'], ['score', 'learn', 'cache', 'act'])
+    (['score', 'learn'], ['score', 'learn', 'cache', 'act', 'web'])
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     if names == ["all"]:
@@ -199,8 +199,11 @@ def parse_roles(text: str) -> list[str]:
 
 
 def usable(roles: Iterable[str], settings: Settings) -> list[str]:
-    """Return the roles that have something to do: `act` without rules has not."""
-    return [name for name in roles if name != "act" or settings.rules_file is not None]
+    """Return the roles that have something to do: `act` needs rules, and `web` a port."""
+    idle = {"act"} if settings.rules_file is None else set()
+    if not settings.web_port:
+        idle.add("web")
+    return [name for name in roles if name not in idle]
 
 
 def settings_of(file: Path | None, pairs: list[str] | None, **flags: Any) -> Settings:

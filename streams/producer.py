@@ -51,6 +51,7 @@ class OutputProducer:
         lease: Lease | None = None,
     ) -> None:
         self.deliveries: Final = Deliveries()
+        self.delivered = 0
         self._settings = settings
         self._on_failure = on_failure
         self._lease = lease
@@ -182,6 +183,7 @@ class OutputProducer:
         def check(done: asyncio.Future[Any]) -> None:
             error = LeaseLost() if done.cancelled() else done.exception()
             if error is None:
+                self.delivered += count
                 self.deliveries.add(place, done.result().offset, count)
             else:
                 error = self._judge(error, producer, place, size)

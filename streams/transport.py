@@ -118,9 +118,14 @@ class Consumer(driver.Consumer):
         """Partition of a batch topic to the offset up to which its records are done with."""
         return {tp: self._done(tp) for tp in self.assignment() if tp.topic in self.app.owners}
 
+    def lags(self) -> dict[tuple[str, int], int]:
+        """Return how many records of each partition are known of and not done with."""
+        done = self.done().items()
+        return {(tp.topic, tp.partition): max((self.highwater(tp) or 0) - at, 0) for tp, at in done}
+
     def lag(self) -> int:
         """Return how many records are known of and not done with."""
-        return sum(max((self.highwater(tp) or 0) - at, 0) for tp, at in self.done().items())
+        return sum(self.lags().values())
 
     def _done(self, tp: TP) -> int:
         for message in self._in_flight.get(tp, ()):

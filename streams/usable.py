@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["check_usable"]
 
 _FILES: Final = ("kafka_ca_file", "kafka_certificate_file", "kafka_key_file", "redis_ca_file")
+_API_KEY: Final = re.compile(r"(watcher|site|marketer):.{8,}")
 _MODELS: Final = frozenset(
     {"churn_model", "value_model", "cluster_model", "churn_challengers", "value_challengers"}
 )
@@ -38,6 +40,12 @@ def check_usable(settings: Settings, given: Mapping[str, str]) -> None:
         if path is not None and not path.is_file():
             raise ConfigurationError(
                 f"{given[name]}: there is no file {path}; correct or remove it"
+            )
+    for key in settings.api_keys:
+        if not _API_KEY.fullmatch(key.get_secret_value()):
+            raise ConfigurationError(
+                f"{given['api_keys']}: write role:key, role being watcher, site or marketer, and "
+                "the key 8 characters or longer"
             )
     if settings.kafka_security_protocol != "PLAINTEXT":
         from streams.connection import client_options  # noqa: PLC0415 - half a second

@@ -13,19 +13,24 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import uvloop
 
-from crm_online.errors import BrokerUnavailable
+from crm_online.errors import BrokerUnavailable, ConfigurationError
 from streams.apps import RoleApp, make_app
 from streams.ending import end_process
-from streams.health import Health
 from streams.logs import configure_logs
 from streams.memory import share_one_heap
+from streams.reporting import Reported, Reporter
+from streams.roles.tasks import Tasks
+from streams.roles.web import WebRole
 from streams.topics import check_policies, create_missing
+from streams.web.server import WebServer
+from streams.web.worker import Asked
 
 if TYPE_CHECKING:
     from crm_online.settings import Settings
 
 __all__ = ["Worker", "run"]
 
+WEB: Final = "web"
 STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 _log = structlog.get_logger(__name__)
 
@@ -42,13 +47,20 @@ class Worker:
     """
 
     def __init__(self, settings: Settings, roles: Sequence[str]) -> None:
-        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._failed: asyncio.Future[None] = loop.create_future()
         self._failed.add_done_callback(_retrieve)
         self.ready = False
         self.apps: dict[str, RoleApp] = {
-            name: make_app(name, settings, self.fail) for name in roles
+            name: make_app(name, settings, self.fail) for name in roles if name != WEB
         }
-        self._health = Health(self.apps, settings.web_host, settings.web_port)
+        if WEB in roles and not settings.web_port:
+            raise ConfigurationError("the role web needs a port: set CRM_WEB_PORT, such as 8080")
+        web = WebRole() if WEB in roles else None
+        self.roles: dict[str, Reported] = {**self.apps} | ({WEB: web} if web else {})
+        self._web = WebServer(settings, Asked(loop, self.roles), self.fail, web)
+        self._reporter = Reporter(settings, self.roles)
+        self._tasks = Tasks(self.fail)
 
     def fail(self, error: BaseException) -> None:
         """Take the first reason why going on would be wrong."""
@@ -62,18 +74,20 @@ class Worker:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Start all apps, and stop them in order."""
-        await self._health.start()
+        await self._web.start()
         gc.set_threshold(50_000, 10, 10)  # before the restore, half of whose time it is
         # Side by side: each waits some seconds for its group.
         await asyncio.gather(*[app.start() for app in self.apps.values()])
         gc.freeze()  # imports and restored state: a full collection would fall into a batch
         self.ready = True
+        self._tasks.begin(self._reporter.run())
         try:
             yield
         finally:
+            await self._tasks.end()
             for app in reversed(self.apps.values()):
                 await app.stop()
-            await self._health.stop()
+            await self._web.stop()
 
 
 def run(settings: Settings, roles: Sequence[str]) -> None:
@@ -129,7 +143,7 @@ def _bound_stop(seconds: float) -> None:
 
 
 async def _live(worker: Worker, told: asyncio.Event) -> None:
-    roles = list(worker.apps)
+    roles = list(worker.roles)
     _log.info("starting", roles=roles)
     async with worker.running():
         _log.info("ready", roles=roles)

@@ -1,4 +1,4 @@
-"""Records of live quality, as published on ``crm.metrics``."""
+"""Records of live quality and of workers, as published on ``crm.metrics``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ __all__ = [
     "QualityUpdate",
     "Standing",
     "UpliftUpdate",
+    "WorkerUpdate",
 ]
 
 
@@ -149,4 +150,24 @@ class UpliftUpdate(_Record):
         description="Of the intervals, at all times together: they may be looked at at any time."
     )
     effects: list[ActionEffect]
+    schema_version: StrictInt = 1
+
+
+class WorkerUpdate(_Record):
+    """What one role of one worker has done since it started."""
+
+    role: StrictStr = Field(description="Of the worker.")
+    worker: StrictStr = Field(description="Names the process: host and process id.")
+    at: When = Field(description="By the worker's clock.")
+    state: StrictStr = Field(description="As /health/ready says it, such as running.")
+    consumed: StrictInt = Field(description="Records read and applied.")
+    produced: StrictInt = Field(description="Records delivered; of the cache, records in it.")
+    batches: StrictInt = Field(description="Applied.")
+    batch_seconds: StrictFloat = Field(description="Spent on them.")
+    restored: StrictInt = Field(description="Records read back by restores.")
+    to_restore: StrictInt = Field(description="Offsets that a restore has yet to read.")
+    lag: dict[StrictStr, StrictInt] = Field(
+        description="Topic and partition, as crm.events[3], to records known of and not done with."
+    )
+    rejected: dict[StrictStr, StrictInt] = Field(description="Reason to dead letters.")
     schema_version: StrictInt = 1

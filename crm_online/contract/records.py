@@ -19,7 +19,13 @@ from pydantic import (
 )
 
 from crm_online.contract.actions import Action
-from crm_online.contract.metrics import ContestUpdate, DriftUpdate, QualityUpdate, UpliftUpdate
+from crm_online.contract.metrics import (
+    ContestUpdate,
+    DriftUpdate,
+    QualityUpdate,
+    UpliftUpdate,
+    WorkerUpdate,
+)
 from crm_online.contract.times import When
 
 __all__ = [
@@ -274,6 +280,7 @@ RECORDS: dict[str, type[BaseModel]] = {
     "crm.drift.updated": DriftUpdate,
     "crm.contest.updated": ContestUpdate,
     "crm.uplift.updated": UpliftUpdate,
+    "crm.worker.updated": WorkerUpdate,
     "crm.action.decided": Action,
     "crm.treatment.settled": TreatmentSettled,
 }

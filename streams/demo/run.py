@@ -30,6 +30,7 @@ from streams.demo.promises import Promise, promises
 from streams.demo.view import line, panels
 from streams.demo.watching import watching
 from streams.embedded import MockBroker, Valkey
+from streams.embedded.server import free_ports
 from streams.feeding import feed
 from streams.logs import configure_logs
 from streams.progress import Stage, progress_bar
@@ -44,6 +45,7 @@ __all__ = ["run_demo"]
 PARTITIONS: Final = 4  # what the embedded broker gives every topic
 DAYS: Final = 120.0
 HORIZON_DAYS: Final = 14.0
+METRICS_SECONDS: Final = 2.0
 MOST_AHEAD: Final = 5_000  # events
 GATE_SECONDS: Final = 0.05
 LAST_SECONDS: Final = 20.0
@@ -56,7 +58,7 @@ NEXT: Final = {
 }
 
 
-def run_demo(*, seconds: float, customers: int, seed: int) -> int:
+def run_demo(seconds: float, customers: int, seed: int, *, hold: bool) -> int:
     """Run the demo; returns 0 where all its promises held, else 1.
 
     Parameters
@@ -65,12 +67,15 @@ def run_demo(*, seconds: float, customers: int, seed: int) -> int:
         How long events come; starting and ending add some.
     customers, seed
         Of the population.
+    hold
+        Whether to keep everything open at the end until interrupted.
     """
     console = Console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop in order
     configure_logs(logging.ERROR)
     console.print("Starting a broker and a Valkey of its own.")
     population = Population(PopulationSettings(customers=customers, days=DAYS, seed=seed))
+    (port,) = free_ports(1)
     with MockBroker() as broker, Valkey() as cache:
         settings = only(  # whatever the environment says of servers that are not ours
             app="demo",
@@ -81,19 +86,22 @@ def run_demo(*, seconds: float, customers: int, seed: int) -> int:
             fetch_max_wait_seconds=0.05,
             horizon_days=HORIZON_DAYS,
             max_batch=500,
+            metrics_publish_seconds=METRICS_SECONDS,
+            web_port=port,
         )
         broker.create_topics({topic.name: topic.partitions for topic in plan(settings)})
-        kept = uvloop.run(_run(settings, population, seconds, console))
-    return _end(kept, console)
+        return uvloop.run(_run(settings, population, seconds, console, hold=hold))
 
 
 async def _run(
-    settings: Settings, population: Population, seconds: float, console: Console
-) -> list[Promise]:
-    board, worker = Board(population), Worker(settings, ["score", "learn", "cache"])
+    settings: Settings, population: Population, seconds: float, console: Console, *, hold: bool
+) -> int:
+    board, worker = Board(population), Worker(settings, ["score", "learn", "cache", "web"])
+    address = f"http://{settings.web_host}:{settings.web_port}/"
     async with AsyncExitStack() as parts:
         with progress_bar(lambda: Stage("starting", None)):
             await parts.enter_async_context(worker.running())
+        console.print(f"The dashboard is open at [link={address}]{address}[/link]")
         await parts.enter_async_context(watching(settings, board, worker.fail))
         pace = Pace(DAYS * DAY / seconds, time.monotonic)
         events = _until(time.monotonic() + seconds, population.events())
@@ -116,7 +124,18 @@ async def _run(
         failing.cancel()
         with suppress(asyncio.CancelledError):
             await failing
-    return checked
+        code = _end(checked, console)
+        if hold:
+            console.print(f"\nThe dashboard stays open at {address}; Ctrl-C ends it.")
+            await _interrupted()
+    return code
+
+
+async def _interrupted() -> None:
+    told, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, told.set)
+    await told.wait()
 
 
 async def _settle(settings: Settings, board: Board, show: Callable[[], None]) -> list[Promise]:

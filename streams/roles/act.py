@@ -15,6 +15,7 @@ from crm_online.actions.rules import RuleSet
 from crm_online.deciding import rules
 from crm_online.errors import ConfigurationError
 from crm_online.settings import Settings
+from streams.figures import RoleFigures
 from streams.lease import Lease, LeaseLost
 from streams.processor import Processor
 from streams.producer import OutputProducer
@@ -72,6 +73,18 @@ class ActRole:
             source="scores",
             state="action-state",
             standing=(),
+        )
+
+    def figures(self) -> RoleFigures:
+        """Say what was done so far."""
+        counted = self.processor.figures
+        return RoleFigures(
+            consumed=counted.events,
+            produced=self.producer.delivered,
+            batches=counted.batches,
+            batch_seconds=counted.seconds,
+            restored=counted.restored,
+            restore_seconds=counted.restore_seconds,
         )
 
     @property

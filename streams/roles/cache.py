@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
@@ -12,6 +13,7 @@ from crm_online.errors import SinkUnavailable
 from crm_online.log import Record
 from crm_online.settings import Settings
 from crm_online.sinks.redis import CacheWriter, connect
+from streams.figures import RoleFigures
 from streams.roles.tasks import Stop
 
 __all__ = ["CacheRole"]
@@ -42,6 +44,19 @@ class CacheRole:
         self._writer = CacheWriter(settings, self._client)
         self.written = 0
         self.waits_for = ""
+        self._consumed = self._batches = 0
+        self._seconds = 0.0
+        self._newest: float | None = None
+
+    def figures(self) -> RoleFigures:
+        """Say what was done so far; what it produces are records in the cache."""
+        return RoleFigures(
+            consumed=self._consumed,
+            produced=self.written,
+            batches=self._batches,
+            batch_seconds=self._seconds,
+            newest=self._newest,
+        )
 
     async def open(self) -> None:
         """Do nothing: the cache is connected to at the first write."""
@@ -61,7 +76,7 @@ class CacheRole:
                 return
 
     async def _write(self, noun: str, records: Sequence[Record]) -> None:
-        wait = FIRST_WAIT_SECONDS
+        wait, began = FIRST_WAIT_SECONDS, time.perf_counter()
         while True:
             try:
                 done = await self._writer.write(
@@ -75,7 +90,14 @@ class CacheRole:
                 wait = min(2.0 * wait, LAST_WAIT_SECONDS)
             else:
                 self.waits_for = ""
-                self.written += done.records
+                self._count(records, done.records, time.perf_counter() - began)
                 for _, rejection in done.rejected:
                     _log.error("a record was not cached", topic=noun, reason=rejection.message)
                 return
+
+    def _count(self, records: Sequence[Record], written: int, seconds: float) -> None:
+        self.written += written
+        self._consumed += len(records)
+        self._batches += 1
+        self._seconds += seconds
+        self._newest = max(self._newest or 0.0, records[-1].timestamp / 1000.0)

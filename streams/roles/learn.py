@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, ClassVar, Final
+
+import msgspec
 
 from crm_online.errors import CrmOnlineError, SnapshotError
 from crm_online.learning import Learner
 from crm_online.log import Message, Record
+from crm_online.metrics import QualityUpdate
 from crm_online.models.snapshots import SnapshotReader
 from crm_online.settings import Settings
 from streams.batches import Generation
+from streams.figures import RoleFigures
 from streams.followers import Follower
 from streams.lease import Lease, LeaseLost
 from streams.producer import OutputProducer
@@ -23,6 +27,8 @@ from streams.roles.tasks import Stop, Tasks
 __all__ = ["LearnOwner", "LearnRole"]
 
 PUBLISH_POLL_SECONDS: Final = 0.02
+
+_quality: Final = msgspec.json.Decoder(QualityUpdate).decode
 
 
 class LearnRole:
@@ -55,6 +61,19 @@ class LearnRole:
         self._published = {"small": 0.0, "whole": 0.0, "ranker": 0.0, "next_item": 0.0}
         self.producer = OutputProducer(settings, stop, lease)
         self.learner = Learner(settings)
+        self._consumed = self._batches = 0
+        self._seconds = 0.0
+        self._quality: dict[tuple[str, str, str], float] = {}
+
+    def figures(self) -> RoleFigures:
+        """Say what was done so far."""
+        return RoleFigures(
+            consumed=self._consumed,
+            produced=self.producer.delivered,
+            batches=self._batches,
+            batch_seconds=self._seconds,
+            quality=self._quality,
+        )
 
     async def open(self) -> None:
         """Connect, and compile what learning needs, before the group is joined."""
@@ -112,12 +131,19 @@ class LearnRole:
                 async with self._busy:
                     if self._holds(noun) and event.message.generation_id == self._generation:
                         self._step(noun, event.value.records)
-                        self.learner.process(noun, event.value.records)
+                        self._learn(noun, event.value.records)
                         self._at_end = event.value.records[-1].offset + 1 >= event.value.end
                         event.ack()
             except Exception as error:  # a bug: never go on past it  # noqa: BLE001
                 self._stop(error)
                 return
+
+    def _learn(self, noun: str, records: Sequence[Record]) -> None:
+        began = time.perf_counter()
+        self.learner.process(noun, records)
+        self._seconds += time.perf_counter() - began
+        self._batches += 1
+        self._consumed += len(records)
 
     def _step(self, noun: str, records: Sequence[Record]) -> None:
         """Move on by a batch; behind a gap, snapshots would call learned what nobody read."""
@@ -172,7 +198,9 @@ class LearnRole:
         if self._holds("outcomes"):
             self._published["whole"] = time.monotonic()
             await self._deliver(self.learner.publish_whole())
-            await self._deliver(self.learner.metrics(), "metrics")
+            reports = self.learner.metrics()
+            self._quality.update(_settled(reports))
+            await self._deliver(reports, "metrics")
 
     async def _publish_next_item(self) -> None:
         if self._holds("interactions"):
@@ -218,6 +246,16 @@ class LearnOwner:
     def lose(self) -> None:
         """Publish nothing more."""
         self._role.lose()
+
+
+def _settled(reports: Sequence[Message]) -> Iterator[tuple[tuple[str, str, str], float]]:
+    """Return model, window and figure to its value, of the reports on quality."""
+    for report in reports:
+        if ("ce_type", b"crm.quality.updated") in report.headers:
+            read = _quality(report.value or b"")
+            for name, value in read.figures.items():
+                if value is not None:
+                    yield (read.model, read.window, name), value
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from crm_online.models.active import LEARNERS_OWN
 from crm_online.models.snapshots import SnapshotReader
 from crm_online.scoring import Scorer
 from crm_online.settings import Settings
+from streams.figures import RoleFigures
 from streams.followers import Follower
 from streams.lease import Lease, LeaseLost
 from streams.processor import Processor
@@ -62,6 +63,21 @@ class ScoreRole:
         self.scorer = Scorer(settings)
         self.producer = OutputProducer(settings, stop, lease)
         self.processor = Processor(self.scorer, self.producer, settings, stop)
+        self._models_at: dict[str, float] = {}
+
+    def figures(self) -> RoleFigures:
+        """Say what was done so far."""
+        counted = self.processor.figures
+        return RoleFigures(
+            consumed=counted.events,
+            produced=self.producer.delivered,
+            batches=counted.batches,
+            batch_seconds=counted.seconds,
+            restored=counted.restored,
+            restore_seconds=counted.restore_seconds,
+            rejected=self.scorer.rejected,
+            models_at=self._models_at,
+        )
 
     @property
     def restoring(self) -> tuple[int, int]:
@@ -96,6 +112,7 @@ class ScoreRole:
     def _adopt(self, records: Sequence[Record]) -> None:
         for snapshot in self._snapshots.apply(records):
             self.scorer.adopt(snapshot)
+            self._models_at[snapshot.name] = records[-1].timestamp / 1000.0
 
     def _list(self, records: Sequence[Record]) -> None:
         """Take records of the catalogue; what is none is said once per fetch and read over."""

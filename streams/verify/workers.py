@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import SecretStr
 
@@ -149,11 +149,15 @@ class Fleet:
 def variables(settings: Settings) -> Iterator[tuple[str, str]]:
     """Return settings as the environment variables that bring them about."""
     for name in sorted(settings.model_fields_set):
-        value = getattr(settings, name)
-        if isinstance(value, SecretStr):
-            value = value.get_secret_value()
+        value = _plain(getattr(settings, name))
         text = str(value) if isinstance(value, str | Path) else json.dumps(value)
         yield f"CRM_{name.upper()}", "none" if value is None else text
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
 def _environment(settings: Settings) -> dict[str, str]:

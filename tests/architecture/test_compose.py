@@ -62,7 +62,7 @@ def test_workers_get_settings_that_exist(services: dict[str, Any]) -> None:
 
 def test_images_are_pinned(services: dict[str, Any]) -> None:
     images = {service["image"] for service in services.values()}
-    assert all(re.search(r":\d+\.\d+\.\d+$", image) for image in images), images
+    assert all(re.search(r":v?\d+\.\d+\.\d+$", image) for image in images), images
 
 
 def test_whatever_keeps_running_has_a_health_check(services: dict[str, Any]) -> None:

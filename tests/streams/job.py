@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -36,6 +35,7 @@ from streams.connection import consumer_options
 from streams.embedded import MockBroker, RealKafka, Valkey
 from streams.feeding import feed
 from streams.topics import SINGLE_PARTITION, create_missing
+from streams.verify.workers import variables
 from streams.worker import Worker
 
 __all__ = [
@@ -134,7 +134,7 @@ class Process:
                 stdout=out,
                 stderr=out,
                 cwd=folder,
-                env=os.environ | {"PYTHONPATH": str(ROOT)} | dict(_variables(settings)),
+                env=os.environ | {"PYTHONPATH": str(ROOT)} | dict(variables(settings)),
             )
 
     def __enter__(self) -> Self:
@@ -159,15 +159,6 @@ class Process:
         if self.process.poll() is not None:
             raise AssertionError(self.log.read_text(errors="replace")[-3000:])
         return True
-
-
-def _variables(settings: Settings) -> Iterator[tuple[str, str]]:
-    for name in settings.model_fields_set:
-        value = getattr(settings, name)
-        if isinstance(value, SecretStr):
-            value = value.get_secret_value()
-        value = str(value) if isinstance(value, Path) else value
-        yield f"CRM_{name.upper()}", value if isinstance(value, str) else json.dumps(value)
 
 
 async def until(

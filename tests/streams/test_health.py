@@ -1,4 +1,4 @@
-"""The health endpoints: what they say of each state, and that a worker serves them."""
+"""The health endpoints and `/metrics`: what they say, and that a worker serves them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ import pytest
 import pytest_asyncio
 
 from crm_online.errors import ConfigurationError
+from crm_online.settings import Settings
 from streams.embedded import RealKafka, Valkey
 from streams.embedded.server import free_ports
-from streams.health import Health, RoleHealth
+from streams.figures import RoleFigures
+from streams.health import RoleHealth
+from streams.web.server import WebServer
+from streams.web.worker import Asked
 from tests.streams.job import job_settings, population, send, until, working
 
 pytestmark = pytest.mark.asyncio
@@ -29,6 +33,18 @@ class Role:
 
     def health(self) -> RoleHealth:
         return self.now
+
+    def figures(self) -> RoleFigures:
+        return RoleFigures()
+
+
+def fail(error: BaseException) -> None:
+    raise error
+
+
+def server(port: int, host: str = "127.0.0.1", **roles: Role) -> WebServer:
+    asked = Asked(asyncio.get_running_loop(), roles)
+    return WebServer(Settings(web_host=host, web_port=port), asked, fail, None)
 
 
 async def ask(port: int, question: str) -> tuple[int, Any]:
@@ -47,7 +63,7 @@ async def ask(port: int, question: str) -> tuple[int, Any]:
 async def served() -> AsyncIterator[tuple[int, Role, Role]]:
     (port,) = free_ports(1)
     score, cache = Role(), Role()
-    health = Health({"score": score, "cache": cache}, "127.0.0.1", port)
+    health = server(port, score=score, cache=cache)
     await health.start()
     yield port, score, cache
     await health.stop()
@@ -82,11 +98,11 @@ async def test_each_state_says_whether_to_restart_and_whether_it_works(
 
 async def test_a_taken_port_names_the_setting(served: tuple[int, Role, Role]) -> None:
     with pytest.raises(ConfigurationError, match="CRM_WEB_PORT"):
-        await Health({}, "127.0.0.1", served[0]).start()
+        await server(served[0]).start()
 
 
 async def test_port_0_serves_nothing() -> None:
-    health = Health({}, "256.0.0.1", 0)
+    health = server(0, "256.0.0.1")
     await health.start()
     await health.stop()
 

@@ -233,3 +233,20 @@ def test_json_names_value_and_origin() -> None:
     found = json.loads(shown({"CRM_HORIZON_DAYS": "60"}, json=True))
     assert found["horizon_days"] == {"value": 60.0, "origin": "environment CRM_HORIZON_DAYS"}
     assert found["kafka_password"] == {"value": None, "origin": "default"}
+
+
+@pytest.mark.parametrize("key", ["nobody:long-enough", "marketer:short", "marketer", ""])
+def test_an_api_key_without_a_role_or_too_short_is_refused_unquoted(key: str) -> None:
+    with pytest.raises(ConfigurationError, match="CRM_API_KEYS: write role:key") as caught:
+        load(environment={"CRM_API_KEYS": json.dumps(["watcher:long-enough", key])})
+    assert "long-enough" not in str(caught.value)
+
+
+def test_keys_are_masked_one_by_one() -> None:
+    shown = {
+        each.name: each.value
+        for each in in_force(
+            environment={"CRM_WRITE_KEYS": '["sesame"]', "CRM_API_KEYS": '["site:open-sesame"]'}
+        )
+    }
+    assert (shown["write_keys"], shown["api_keys"]) == (["********"], ["********"])

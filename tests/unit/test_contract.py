@@ -38,6 +38,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "crm.drift.updated": metrics.DriftUpdate,
     "crm.contest.updated": metrics.ContestUpdate,
     "crm.uplift.updated": metrics.UpliftUpdate,
+    "crm.worker.updated": metrics.WorkerUpdate,
     "crm.action.decided": actions.Action,
     "crm.treatment.settled": scores.TreatmentSettled,
 }

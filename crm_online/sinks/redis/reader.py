@@ -47,8 +47,15 @@ class CacheReader:
         self._link = Link(client, retries)
         self._threshold = settings.at_risk_probability
 
-    async def customer(self, customer: str) -> Fields | None:
+    async def customer(self, customer: str, *, history: bool = True) -> Fields | None:
         """Return everything on one customer, or None where there is nothing.
+
+        Parameters
+        ----------
+        customer
+            Customer id.
+        history
+            Whether to return the histories as well.
 
         Returns
         -------
@@ -62,25 +69,37 @@ class CacheReader:
             Where Redis did not answer within the retries.
         """
         scores, listed, scored, lists, _ = self._keys.of_customer(customer)
-        found = await self._link.send(
-            [
-                ("GET", scores),
-                ("GET", listed),
-                ("LRANGE", scored, 0, -1),
-                ("LRANGE", lists, 0, -1),
-                ("PTTL", scores),
-            ]
-        )
-        if found[0] is None and found[1] is None:
+        commands: list[Command] = [("GET", scores), ("GET", listed), ("PTTL", scores)]
+        if history:
+            commands += [("LRANGE", scored, 0, -1), ("LRANGE", lists, 0, -1)]
+        latest, offered, left, *histories = await self._link.send(commands)
+        if latest is None and offered is None:
             return None
-        return {
+        found: Fields = {
             "customer_id": customer,
-            "scores": found[0] and _decode(found[0]),
-            "recommendations": found[1] and _decode(found[1]),
-            "scores_history": [_decode(each) for each in found[2]],
-            "recommendations_history": [_decode(each) for each in found[3]],
-            "expires_in_seconds": found[4] / 1000 if found[4] >= 0 else None,
+            "scores": latest and _decode(latest),
+            "recommendations": offered and _decode(offered),
         }
+        names = ("scores_history", "recommendations_history")
+        for name, records in zip(names, histories, strict=False):
+            found[name] = [_decode(each) for each in records]
+        return found | {"expires_in_seconds": left / 1000 if left >= 0 else None}
+
+    async def recommendations(self, customer: str) -> Fields | None:
+        """Return the latest list for one customer, or None where there is none."""
+        (found,) = await self._link.send([("GET", self._keys.recommendations(customer))])
+        return None if found is None else dict(_decode(found))
+
+    async def sizes(self) -> tuple[dict[str, int], int]:
+        """Return how many customers each segment has, by name, and how many are at risk.
+
+        Members that have expired count until a reader meets them.
+        """
+        (names,) = await self._link.send([("SMEMBERS", self._keys.segments)])
+        segments = sorted(name.decode() for name in names)
+        commands: list[Command] = [("SCARD", self._keys.segment(name)) for name in segments]
+        *counts, at_risk = await self._link.send([*commands, ("ZCARD", self._keys.at_risk)])
+        return dict(zip(segments, map(int, counts), strict=True)), int(at_risk)
 
     async def segment(self, name: str, cursor: int = 0, count: int = 100) -> Page:
         """Return one page of a segment.

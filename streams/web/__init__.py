@@ -1,0 +1,1 @@
+"""HTTP: intake, reads, dashboard, health and metrics."""

@@ -1,0 +1,161 @@
+"""Figures: from a role, over `crm.metrics`, to whoever looks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from crm_online.contract.records import RECORDS
+from crm_online.log import LogRecord
+from crm_online.settings import Settings
+from streams.embedded import MockBroker, RealKafka, Valkey
+from streams.figures import RoleFigures
+from streams.health import RoleHealth
+from streams.reporting import Reporter
+from streams.web.board import GONE_SECONDS, Board
+from streams.web.models import Figures
+from tests.web.serving import KEYS, Client, serving, web_settings
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+class Role:
+    """A scorer that is as far as the test says."""
+
+    def __init__(self) -> None:
+        self.consumed = 0
+        self.lag = 5
+
+    def health(self) -> RoleHealth:
+        return RoleHealth("running", 1, self.lag)
+
+    def figures(self) -> RoleFigures:
+        return RoleFigures(
+            consumed=self.consumed,
+            lag={("crm.events", 3): self.lag},
+            rejected={"malformed-json": 2},
+        )
+
+
+def tell(board: Board, reporter: Reporter, at: datetime) -> None:
+    board.apply([LogRecord(0, 0, *message) for message in reporter.messages(at)])
+
+
+def test_speed_is_what_was_consumed_between_two_reports() -> None:
+    board, role = Board(), Role()
+    reporter = Reporter(Settings(), {"score": role})
+    tell(board, reporter, NOW)
+    role.consumed, role.lag = 300, 7
+    tell(board, reporter, NOW + timedelta(seconds=2))
+    seen = board.figures((NOW + timedelta(seconds=3)).timestamp())
+    assert seen["events_per_second"] == 150.0
+    assert [each["lag"] for each in seen["workers"]] == [{"crm.events[3]": 7}]
+    assert seen["dead_letters"] == {"malformed-json": 2}
+    assert [rate for _, rate in seen["rates"]] == [0.0, 150.0]
+
+
+def test_a_worker_that_started_anew_has_no_negative_speed() -> None:
+    board, role = Board(), Role()
+    reporter = Reporter(Settings(), {"score": role})
+    role.consumed = 1000
+    tell(board, reporter, NOW)
+    role.consumed = 10
+    tell(board, reporter, NOW + timedelta(seconds=2))
+    assert board.figures(NOW.timestamp())["events_per_second"] == 0.0
+
+
+def test_a_worker_that_fell_silent_is_gone() -> None:
+    board = Board()
+    tell(board, Reporter(Settings(), {"score": Role()}), NOW)
+    later = NOW + timedelta(seconds=GONE_SECONDS)
+    assert board.figures(later.timestamp())["workers"] == []
+
+
+def test_reports_fit_their_published_form_and_are_named_apart() -> None:
+    reporter = Reporter(Settings(), {"score": Role(), "cache": Role()})
+    messages = [*reporter.messages(NOW), *reporter.messages(NOW + timedelta(seconds=2))]
+    assert len({message.key for message in messages}) == 2
+    assert len({dict(message.headers)["ce_id"] for message in messages}) == 4
+    for message in messages:
+        assert dict(message.headers)["ce_type"] == b"crm.worker.updated"
+        RECORDS["crm.worker.updated"].model_validate_json(message.value or b"")
+
+
+def test_quality_over_time_is_drawn_once_per_moment() -> None:
+    board = Board()
+
+    def quality(at: str, auc: float) -> LogRecord:
+        value = {
+            "model": "churn",
+            "window": "last-1000",
+            "at": at,
+            "epoch": 0,
+            "offset": 9,
+            "champion": "main",
+            "outcomes": 10,
+            "figures": {"auc": auc, "estimated_auc": 0.7},
+        }
+        headers = [("ce_type", b"crm.quality.updated")]
+        return LogRecord(0, 0, b"k", json.dumps(value).encode(), headers)
+
+    first, second = "2026-03-01T12:00:00Z", "2026-03-01T13:00:00Z"
+    board.apply([quality(first, 0.6), quality(first, 0.61), quality(second, 0.65)])
+    curve = board.figures(NOW.timestamp())["curves"]["churn"]
+    assert [point["settled"] for point in curve] == [0.61, 0.65]
+    assert {point["estimated"] for point in curve} == {0.7}
+
+
+@asynccontextmanager
+async def stream(client: Client) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+    headers = {"authorization": f"Bearer {KEYS['watcher']}"}
+    url = f"{client.base}/v1/figures/stream"
+    async with client.session.get(url, headers=headers) as response:
+        assert response.content_type == "text/event-stream"
+
+        async def events() -> AsyncIterator[dict[str, Any]]:
+            async for line in response.content:
+                if line.startswith(b"data: "):
+                    yield json.loads(line[6:])
+
+        yield events()
+
+
+@pytest.mark.asyncio
+async def test_whoever_looks_sees_what_roles_elsewhere_do(
+    app: str, broker: MockBroker | RealKafka, valkey: Valkey
+) -> None:
+    settings, role = web_settings(app, broker, valkey), Role()
+    async with serving(settings) as client:
+        reporting = asyncio.ensure_future(Reporter(settings, {"score": role}).run())
+        try:
+            async with asyncio.timeout(60), stream(client) as one, stream(client) as other:
+                for lag in (5, 23):
+                    role.lag = lag
+                    for events in (one, other):
+                        async for seen in events:
+                            Figures.model_validate(seen)
+                            if [w["lag"] for w in seen["workers"]] == [{"crm.events[3]": lag}]:
+                                break
+            said = await client.get("/v1/figures", "watcher")
+            assert said.body["cache"] == {"segments": {}, "at_risk": 0}
+        finally:
+            reporting.cancel()
+            await asyncio.gather(reporting, return_exceptions=True)
+
+
+@pytest.mark.asyncio
+async def test_a_cache_that_is_away_is_told_and_the_rest_is_shown(
+    app: str, mock_broker: MockBroker, own_valkey: Valkey
+) -> None:
+    async with serving(web_settings(app, mock_broker, own_valkey)) as client:
+        own_valkey.kill()
+        said = await client.get("/v1/figures", "watcher")
+        assert said.status == 200
+        assert "Redis at" in said.body["cache"]["away"]
+        assert said.body["workers"] == []
