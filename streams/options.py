@@ -55,6 +55,7 @@ ROLES: Final = (
     "learn",
     "cache",
     "act",
+    "deliver",
 )  # as of `streams.apps`, which takes seconds to import
 _SETTINGS = "Settings"
 _COLUMNS = "Columns of --format csv"
@@ -106,7 +107,9 @@ Traceback = Annotated[bool, typer.Option("--traceback", hidden=True)]
 Crowd = Annotated[int, typer.Option(metavar="NUMBER", min=50, help="Size of the population.")]
 CustomerId = Annotated[str, typer.Argument(metavar="CUSTOMER", help="Customer id.")]
 Seconds = Annotated[float, typer.Option(metavar="NUMBER", min=10, help="How long to run.")]
-Roles = Annotated[str, typer.Option(metavar="ROLES", help="all, or some of score,learn,cache,act.")]
+Roles = Annotated[
+    str, typer.Option(metavar="ROLES", help="all, or some of score,learn,cache,act,deliver.")
+]
 Speed = Annotated[
     str, typer.Option(metavar="SPEED", help="max, or a multiple of real time such as 60x.")
 ]
@@ -187,7 +190,7 @@ def parse_roles(text: str) -> list[str]:
     Examples
     --------
     >>> parse_roles("score,learn"), parse_roles("all")
-    (['score', 'learn'], ['score', 'learn', 'cache', 'act'])
+    (['score', 'learn'], ['score', 'learn', 'cache', 'act', 'deliver'])
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     if names == ["all"]:
@@ -199,8 +202,9 @@ def parse_roles(text: str) -> list[str]:
 
 
 def usable(roles: Iterable[str], settings: Settings) -> list[str]:
-    """Return the roles that have something to do: `act` without rules has not."""
-    return [name for name in roles if name != "act" or settings.rules_file is not None]
+    """Return those with something to do: `act` has rules, and `deliver` has endpoints."""
+    idle = {"act": settings.rules_file is None, "deliver": not settings.webhooks}
+    return [name for name in roles if not idle.get(name)]
 
 
 def settings_of(file: Path | None, pairs: list[str] | None, **flags: Any) -> Settings:

@@ -15,6 +15,7 @@ import uvloop
 
 from crm_online.errors import BrokerUnavailable
 from streams.apps import RoleApp, make_app
+from streams.delivering.service import DeliverService
 from streams.ending import end_process
 from streams.health import Health
 from streams.logs import configure_logs
@@ -44,7 +45,7 @@ class Worker:
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._failed.add_done_callback(_retrieve)
         self.ready = False
-        self.apps: dict[str, RoleApp] = {
+        self.apps: dict[str, RoleApp | DeliverService] = {
             name: make_app(name, settings, self.fail) for name in roles
         }
         self._health = Health(self.apps, settings.web_host, settings.web_port)
