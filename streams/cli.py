@@ -6,6 +6,7 @@ import typer
 
 from streams import options
 from streams.dead_letters.commands import commands as dead_letters
+from streams.delivering.commands import commands as endpoints
 from streams.evaluating.commands import evaluate_app
 from streams.exits import Commands
 from streams.exporting.commands import export_app
@@ -33,6 +34,7 @@ app.add_typer(models, name="models")
 app.add_typer(items, name="items")
 app.add_typer(rules, name="rules")
 app.add_typer(export_app, name="export")
+app.add_typer(endpoints, name="endpoints")
 app.command()(verify)
 for command in (adopt, reset, backup, restore):
     app.command()(command)
@@ -74,7 +76,7 @@ def worker(
     set_: options.Set = None,
     settings_file: options.SettingsFile = None,
 ) -> None:
-    """Run the service: read events, score, learn, fill the cache, act by rules.
+    """Run the service: read events, score, learn, fill the cache, act by rules, deliver.
 
     Examples:
       crm-online worker

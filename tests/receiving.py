@@ -38,6 +38,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.got: list[Got] = []
+        self.answers: list[int] = []  # statuses; 0 where it hung
         self.port = 0
         self.answer: Callable[[Got], web.Response | None] = lambda _: web.Response(status=204)
         self._hanging = asyncio.Event()
@@ -59,6 +60,7 @@ class Receiver:
         got = Got(headers["webhook-id"], customer, int(number), found, headers)
         self.got.append(got)
         answer = self.answer(got)
+        self.answers.append(0 if answer is None else answer.status)
         if answer is None:
             await self._hanging.wait()
             return web.Response(status=500)

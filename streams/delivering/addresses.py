@@ -13,8 +13,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 __all__ = ["InternalAddress", "OwnThreads", "is_internal", "public_socket"]
 
 LOOKUPS: Final = 4
-# RFC 6052 and 4291: the last four bytes are an IPv4 address that a gateway may connect to.
-_ENDS_IN_IPV4: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
+_GATEWAY: Final = IPv6Network("64:ff9b::/96")  # RFC 6052: ends in an IPv4 address
 _LOCAL_GATEWAY: Final = IPv6Network("64:ff9b:1::/48")  # RFC 8215
 
 
@@ -33,22 +32,23 @@ def is_internal(address: str) -> bool:
     [False, False]
     """
     found = ip_address(address)
-    wrapped = _wrapped(found) if isinstance(found, IPv6Address) else []
-    return any(map(_is_not_public, (found, *wrapped)))
+    if isinstance(found, IPv6Address):
+        within = _translated(found)
+        if within is not None:
+            return _is_not_public(within)
+        around = [each for each in (found.sixtofour, *(found.teredo or ())) if each is not None]
+        return _is_not_public(found) or any(map(_is_not_public, around))
+    return _is_not_public(found)
 
 
-def _wrapped(found: IPv6Address) -> list[IPv4Address]:
-    """Return the IPv4 addresses that an IPv6 one may lead to."""
-    teredo = found.teredo or ()
-    within = [each for each in (found.ipv4_mapped, found.sixtofour, *teredo) if each is not None]
-    if any(found in network for network in _ENDS_IN_IPV4):
-        within.append(IPv4Address(found.packed[-4:]))
-    return within
+def _translated(found: IPv6Address) -> IPv4Address | None:
+    """Return the IPv4 address that stands for an IPv6 one by itself or at a gateway."""
+    if found in _GATEWAY:
+        return IPv4Address(found.packed[-4:])
+    return found.ipv4_mapped
 
 
 def _is_not_public(found: IPv4Address | IPv6Address) -> bool:
-    if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
-        return False  # as what it wraps
     local = isinstance(found, IPv6Address) and (found.is_site_local or found in _LOCAL_GATEWAY)
     return not found.is_global or found.is_multicast or found.is_reserved or local
 

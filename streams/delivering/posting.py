@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 
 from crm_online import __version__
 from streams.delivering.addresses import InternalAddress, OwnThreads, public_socket
@@ -52,17 +53,18 @@ class Poster:
     ----------
     endpoint
         Where to.
+    resolver
+        Finds addresses of names; the system's by default.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, resolver: AbstractResolver | None = None) -> None:
         self._endpoint = endpoint
         self._signer = Signer(endpoint.secrets)
-        self._resolver: OwnThreads | None = None
+        self._resolver = resolver or OwnThreads()
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
         """Get ready; connects at the first attempt."""
-        self._resolver = OwnThreads()
         connector = aiohttp.TCPConnector(
             limit=self._endpoint.concurrency,
             resolver=self._resolver,
@@ -80,8 +82,7 @@ class Poster:
         """Disconnect."""
         if self._session is not None:
             await self._session.close()
-        if self._resolver is not None:
-            await self._resolver.close()
+        await self._resolver.close()
 
     async def post(self, webhook_id: str, body: bytes) -> Answer:
         """Try once.

@@ -29,7 +29,7 @@ class Schedule(NamedTuple):
     --------
     >>> plan = Schedule(5.0, 86_400.0, 259_200.0)
     >>> [round(plan.wait("a1", attempt)) for attempt in range(1, 10)]
-    [6, 25, 91, 403, 1672, 5926, 30106, 85541, 83009]
+    [5, 22, 83, 414, 1771, 5568, 24981, 78051, 83965]
     """
 
     first_seconds: float

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from crm_online.errors import ConfigurationError
 from crm_online.settings import Settings
+from streams.delivering.enabling import enable_endpoint
 from streams.embedded import MockBroker, RealKafka, Valkey
 from streams.roles.deliver import DeliverRole
-from tests.receiving import Got, action, endpoint, receiving, write_actions
-from tests.streams.job import job_settings, until, working
+from tests.receiving import Got, Receiver, action, endpoint, receiving, write_actions
+from tests.streams.job import Process, Tail, job_settings, until, working
+
+NOUNS = ("actions", "actions.retry", "endpoints")
 
 NOUNS = ("actions", "actions.retry", "endpoints")
 
@@ -30,6 +36,16 @@ def by_customer(got: Iterable[Got]) -> dict[str, list[int]]:
     for each in got:
         found[each.customer].append(each.number)
     return dict(found)
+
+
+def taken(receiver: Receiver) -> list[str]:
+    """Ids that were answered with success."""
+    return [each for n, each in enumerate(receiver.ids) if receiver.answers[n] < 300]
+
+
+def firsts(receiver: Receiver) -> dict[str, list[int]]:
+    """By customer, in the order in which each came for the first time."""
+    return {c: list(dict.fromkeys(numbers)) for c, numbers in by_customer(receiver.got).items()}
 
 
 async def ready(worker: Any) -> None:
@@ -67,3 +83,143 @@ async def test_what_is_sent_or_released_comes_signed_in_order_and_once(
             await write_actions(settings, [action("c0", 7)])
             await until(lambda: len(receiver.got) > 60)
         assert [each.number for each in receiver.got[60:]] == [7]
+
+
+@pytest.mark.asyncio
+async def test_what_fails_blocks_nobody_and_is_delivered_later(
+    app: str, broker: MockBroker | RealKafka, valkey: Valkey
+) -> None:
+    async with receiving() as receiver:
+        settings = delivering_settings(app, broker, valkey, endpoint("mail", receiver.url))
+        bad = action("c3", 1)
+        healed = False
+
+        def answer(got: Got) -> web.Response:
+            failing = got.webhook_id == bad.action_id and not healed
+            return web.Response(status=500 if failing else 200)
+
+        receiver.answer = answer
+        async with Tail(settings, *NOUNS) as tail, working(settings, ["deliver"]) as worker:
+            await ready(worker)
+            await write_actions(settings, [action(f"c{c}", n) for n in range(3) for c in range(8)])
+            await until(lambda: len(set(receiver.ids)) == 24)
+            await tail.until(lambda: len(tail.records["actions.retry"]) > 1)
+            healed = True
+            await until(lambda: worker.apps["deliver"].health().lag == 0)
+        tries = [each for each in receiver.got if each.webhook_id == bad.action_id]
+        assert len(tries) > 3 + 1
+        assert len({each.headers["webhook-signature"] for each in tries}) > 1  # of each try's time
+        others = [each for each in receiver.got if each.webhook_id != bad.action_id]
+        assert by_customer(others) == {f"c{c}": [0, 2] if c == 3 else [0, 1, 2] for c in range(8)}
+
+
+@pytest.mark.asyncio
+async def test_an_endpoint_that_hangs_holds_up_no_other(
+    app: str, broker: MockBroker | RealKafka, valkey: Valkey
+) -> None:
+    async with receiving() as hanging, receiving() as well:
+        hanging.answer = lambda _: None
+        settings = delivering_settings(
+            app,
+            broker,
+            valkey,
+            endpoint("hanging", hanging.url, concurrency=2),
+            endpoint("well", well.url, channels=["email"], actions=["win_back"]),
+        )
+        async with working(settings, ["deliver"]) as worker:
+            await ready(worker)
+            await write_actions(
+                settings,
+                [action(f"c{c}") for c in range(20)]
+                + [action("x", channel="sms"), action("y", action="nudge")],
+            )
+            await until(lambda: len(well.got) >= 20)
+            await until(lambda: len(hanging.got) == 2)
+            assert worker.apps["deliver"].health().lag > 0
+        assert by_customer(well.got) == {f"c{c}": [0] for c in range(20)}
+        assert len(hanging.got) == 2
+
+
+@pytest.mark.asyncio
+async def test_an_endpoint_that_is_gone_is_disabled_until_it_is_enabled(
+    app: str, broker: MockBroker | RealKafka, valkey: Valkey
+) -> None:
+    async with receiving() as receiver:
+        settings = delivering_settings(app, broker, valkey, endpoint("mail", receiver.url))
+        receiver.answer = lambda _: web.Response(status=410)
+        async with working(settings, ["deliver"]) as worker:
+            await ready(worker)
+            await write_actions(settings, [action("c1")])
+            delivery = worker.apps["deliver"].role.deliveries["mail"]  # type: ignore[union-attr]
+            await until(lambda: delivery.standing.said.state == "disabled")
+        tried = len(receiver.got)
+        async with working(settings, ["deliver"]) as worker:  # also after a restart
+            app_ = worker.apps["deliver"]
+            await until(lambda: "mail" in app_.health().waits_for)
+            await write_actions(settings, [action("c1", 1)])
+            assert len(receiver.got) == tried
+            receiver.answer = lambda _: web.Response(status=200)
+            assert await asyncio.to_thread(enable_endpoint, settings, "mail") == 0
+            await until(lambda: len(receiver.got) >= tried + 2)
+            await until(lambda: app_.health().lag == 0 and not app_.health().waits_for)
+        assert by_customer(receiver.got[tried:]) == {"c1": [0, 1]}
+
+
+@pytest.mark.asyncio
+async def test_an_endpoint_that_fails_for_days_is_disabled(
+    app: str, mock_broker: MockBroker, valkey: Valkey
+) -> None:
+    async with receiving() as receiver:
+        settings = delivering_settings(
+            app,
+            mock_broker,
+            valkey,
+            endpoint("mail", receiver.url),
+            webhook_disable_days=2.0 / 86_400.0,
+        )
+        receiver.answer = lambda _: web.Response(status=503)
+        async with working(settings, ["deliver"]) as worker:
+            await ready(worker)
+            await write_actions(settings, [action("c1")])
+            delivery = worker.apps["deliver"].role.deliveries["mail"]  # type: ignore[union-attr]
+            await until(lambda: delivery.standing.said.state == "disabled")
+        assert "503" in delivery.standing.said.why
+
+
+@pytest.mark.real
+@pytest.mark.asyncio
+async def test_a_worker_that_is_killed_repeats_under_the_same_id_and_loses_nothing(
+    app: str, real_kafka: RealKafka, valkey: Valkey, tmp_path: Path
+) -> None:
+    async with receiving() as receiver:
+        settings = delivering_settings(
+            app, real_kafka, valkey, endpoint("mail", receiver.url, concurrency=4)
+        )
+
+        def answer(got: Got) -> web.Response:
+            first = receiver.ids.count(got.webhook_id) <= 3
+            return web.Response(status=500 if first and got.number % 10 == 9 else 200)
+
+        receiver.answer = answer
+        sent = [action(f"c{c}", n) for n in range(20) for c in range(20)]
+        async with Tail(settings, *NOUNS) as tail, working(settings, ["deliver"]) as worker:
+            await ready(worker)  # the group knows where it begins
+            await tail.read_all()
+        await write_actions(settings, sent)
+        for share in (0.2, 0.6):
+            with Process(settings, tmp_path, ["deliver"]) as process:
+                await until(
+                    lambda: process.alive() and len(set(receiver.ids)) > share * len(sent)  # noqa: B023
+                )
+                process.kill()
+        with Process(settings, tmp_path, ["deliver"]) as process:
+            await until(
+                lambda: process.alive() and {a.action_id for a in sent} <= set(taken(receiver))
+            )
+            assert process.stop() == 0
+        assert set(receiver.ids) == {each.action_id for each in sent}
+        assert len(receiver.ids) > len(sent)  # some came twice, and say so by their id
+        for each in receiver.got:
+            assert each.webhook_id == action(each.customer, each.number).action_id
+        for numbers in firsts(receiver).values():
+            assert numbers == sorted(numbers)
