@@ -76,6 +76,7 @@ class Standing:
         self._clock = clock
         self._failing_since: float | None = None
         self._asked: State | None = None
+        self._saying: asyncio.Future[None] | None = None
         self._changed = asyncio.Event()
 
     @property
@@ -130,9 +131,10 @@ class Standing:
         if state == self._asked or self.disabled:
             return
         self._asked = state
-        self._changed.set()
-        at = datetime.fromtimestamp(since, UTC)
-        await self._write(message(Said(self.said.endpoint, state, at, why)))
+        said = Said(self.said.endpoint, state, datetime.fromtimestamp(since, UTC), why)
+        # Whoever delivers is cancelled when partitions go; what it learned is said all the same.
+        self._saying = asyncio.ensure_future(self._write(message(said)))
+        await asyncio.shield(self._saying)
 
 
 def message(said: Said) -> Message:

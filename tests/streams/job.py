@@ -167,7 +167,13 @@ def _variables(settings: Settings) -> Iterator[tuple[str, str]]:
         if isinstance(value, SecretStr):
             value = value.get_secret_value()
         value = str(value) if isinstance(value, Path) else value
-        yield f"CRM_{name.upper()}", value if isinstance(value, str) else json.dumps(value)
+        text = value if isinstance(value, str) else json.dumps(value, default=_plain)
+        yield f"CRM_{name.upper()}", text
+
+
+def _plain(value: object) -> object:
+    """Return what JSON can hold of an endpoint, its secrets included."""
+    return value.get_secret_value() if isinstance(value, SecretStr) else vars(value)
 
 
 async def until(
