@@ -13,43 +13,32 @@ from crm_online.signing import sign, verify
 __all__ = [
     "DIRECTIVE_KEY",
     "DIRECTIVE_TYPE",
-    "INTERNAL_TYPES",
     "PROGRESS_KEY",
     "RESET_KEY",
     "RESET_TYPE",
-    "RULES_KEY",
-    "RULES_TYPE",
     "TICK_KEY",
     "TICK_TYPE",
-    "TREATMENT_TYPE",
     "Directive",
     "Reset",
     "Tick",
-    "Treatment",
     "ce_type",
+    "check_signed",
     "directive",
     "read_directive",
     "read_reset",
-    "read_rules",
     "read_tick",
-    "read_treatment",
     "reset",
-    "rules",
+    "signed",
     "tick",
-    "treatment",
 ]
 
 TICK_TYPE: Final = b"crm.tick"
 RESET_TYPE: Final = b"crm.reset"
 DIRECTIVE_TYPE: Final = b"crm.models.directive"
-TREATMENT_TYPE: Final = b"crm.treatment"
-RULES_TYPE: Final = b"crm.rules"  # on crm.scores
-INTERNAL_TYPES: Final = frozenset({TICK_TYPE, TREATMENT_TYPE})  # on crm.events
 TICK_KEY: Final = b"\0tick"
 RESET_KEY: Final = b"\0reset"
 DIRECTIVE_KEY: Final = b"\0directive"
 PROGRESS_KEY: Final = b"\0progress"
-RULES_KEY: Final = b"\0rules"
 
 
 class Tick(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -65,32 +54,6 @@ class Tick(msgspec.Struct, frozen=True, omit_defaults=True):
 
     at: float | None = None
     lag_seconds: float | None = None
-
-
-class Treatment(msgspec.Struct, frozen=True):
-    """An action was decided on: the customer's outcomes are to carry it.
-
-    Parameters
-    ----------
-    customer
-        Whom it is about; the record's key is the same.
-    action_id, action, period
-        As on ``crm.actions``.
-    control
-        The customer is in the control group: nothing was sent.
-    at
-        Event time of the decision, seconds.
-    source
-        Place on ``crm.scores``: epoch, offset, step, due, index.
-    """
-
-    customer: str
-    action_id: str
-    action: str
-    period: str
-    control: bool
-    at: float
-    source: tuple[int, int, int, float, int]
 
 
 class Reset(msgspec.Struct, frozen=True):
@@ -129,7 +92,6 @@ class Directive(msgspec.Struct, frozen=True):
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Tick, strict=True).decode
 _decode_reset = msgspec.json.Decoder(Reset, strict=True).decode
-_decode_treatment = msgspec.json.Decoder(Treatment, strict=True).decode
 _decode_directive = msgspec.json.Decoder(Directive, strict=True).decode
 
 
@@ -148,7 +110,7 @@ def tick(key: bytes, *, at: float | None = None, lag_seconds: float | None = Non
     at, lag_seconds
         One of the two, as in `Tick`.
     """
-    return _signed(key, TICK_TYPE, TICK_KEY, _encode(Tick(at, lag_seconds)))
+    return signed(key, TICK_TYPE, TICK_KEY, _encode(Tick(at, lag_seconds)))
 
 
 def reset(key: bytes, epoch: int, partitions: int) -> Message:
@@ -167,7 +129,7 @@ def reset(key: bytes, epoch: int, partitions: int) -> Message:
     >>> read_reset(LogRecord(0, 0, *reset(b"key", 1, 8)), b"key")
     Reset(epoch=1, partitions=8)
     """
-    return _signed(key, RESET_TYPE, RESET_KEY, _encode(Reset(epoch, partitions)))
+    return signed(key, RESET_TYPE, RESET_KEY, _encode(Reset(epoch, partitions)))
 
 
 def directive(key: bytes, model: str, action: Literal["promote", "rollback"], name: str) -> Message:
@@ -187,59 +149,7 @@ def directive(key: bytes, model: str, action: Literal["promote", "rollback"], na
     Directive(model='churn', action='promote', name='forest')
     """
     value = _encode(Directive(model, action, name))
-    return _signed(key, DIRECTIVE_TYPE, DIRECTIVE_KEY, value)
-
-
-def treatment(key: bytes, treated: Treatment) -> Message:
-    """Make the signed record of a decision, for the partition of ``crm.events`` of its customer.
-
-    Examples
-    --------
-    >>> from crm_online.log import LogRecord
-    >>> made = Treatment("c-1", "a1", "win-back", "660", False, 1.7e9, (0, 7, 1, 0.0, 0))
-    >>> read_treatment(LogRecord(0, 0, *treatment(b"key", made)), b"key") == made
-    True
-    """
-    return _signed(key, TREATMENT_TYPE, treated.customer.encode(), _encode(treated))
-
-
-def rules(key: bytes, text: bytes) -> Message:
-    """Make the signed record at which a rule set takes effect, on a partition of ``crm.scores``.
-
-    Examples
-    --------
-    >>> from crm_online.log import LogRecord
-    >>> read_rules(LogRecord(0, 0, *rules(b"key", b"{}")), b"key")
-    b'{}'
-    """
-    return _signed(key, RULES_TYPE, RULES_KEY, text)
-
-
-def read_rules(record: Record, key: bytes) -> bytes:
-    """Return the rule set that takes effect at a record of ``crm.scores``.
-
-    Raises
-    ------
-    EventRejected
-        Where the signature is missing or wrong.
-    """
-    _check_signed(record, key, RULES_TYPE)
-    return record.value or b""
-
-
-def read_treatment(record: Record, key: bytes) -> Treatment:
-    """Read the record of a decision.
-
-    Raises
-    ------
-    EventRejected
-        Where the signature is missing or wrong, or the value is none.
-    """
-    _check_signed(record, key, TREATMENT_TYPE)
-    try:
-        return _decode_treatment(record.value or b"")
-    except msgspec.MsgspecError as error:
-        raise EventRejected("malformed-internal-record", "a treatment cannot be read") from error
+    return signed(key, DIRECTIVE_TYPE, DIRECTIVE_KEY, value)
 
 
 def read_tick(record: Record, key: bytes) -> float:
@@ -250,7 +160,7 @@ def read_tick(record: Record, key: bytes) -> float:
     EventRejected
         Where the signature is missing or wrong, or the value is no tick.
     """
-    _check_signed(record, key, TICK_TYPE)
+    check_signed(record, key, TICK_TYPE)
     try:
         read = _decode(record.value or b"")
     except msgspec.MsgspecError as error:
@@ -314,12 +224,20 @@ def _unreadable(record: Record, noun: str) -> SnapshotError:
     )
 
 
-def _signed(key: bytes, kind: bytes, name: bytes, value: bytes) -> Message:
+def signed(key: bytes, kind: bytes, name: bytes, value: bytes) -> Message:
+    """Make a signed record of a kind, under a name."""
     signature = sign(key, kind, value).encode()
     return Message(name, value, [("ce_type", kind), ("ce_signature", signature)])
 
 
-def _check_signed(record: Record, key: bytes, kind: bytes) -> None:
+def check_signed(record: Record, key: bytes, kind: bytes) -> None:
+    """Refuse an internal record of a kind that is not signed with our key.
+
+    Raises
+    ------
+    EventRejected
+        Where the signature is missing or wrong.
+    """
     if not _is_signed(record, key, kind):
         raise EventRejected(
             "unsigned-internal-record",

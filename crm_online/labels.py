@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from crm_online.customers.state import DAY, CustomerState, Prediction, Treated
+from crm_online.customers.state import DAY, CustomerState, Prediction
+from crm_online.customers.treated import Treated
 from crm_online.settings import Settings
 
 __all__ = ["Fired", "Schedule", "Settlement", "TreatmentSettlement", "fire", "next_due", "wake"]

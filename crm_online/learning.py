@@ -19,9 +19,10 @@ from crm_online.models.contest import Contest
 from crm_online.models.snapshots import ModelSnapshot, Place
 from crm_online.monitoring.monitor import Monitor
 from crm_online.monitoring.quality import Quality
+from crm_online.monitoring.uplift import Uplift
 from crm_online.replica import NEXT_ITEM, RERANKER, Replica, input_of
 from crm_online.reports import Reports
-from crm_online.scores import NextItemOutcome, Opened, Outcome, Settled
+from crm_online.scores import NextItemOutcome, Opened, Outcome, Settled, TreatmentSettled
 from crm_online.settings import Settings
 from crm_online.slots import ContestSlot, MonitorSlot, Slot, mark_of
 
@@ -74,7 +75,7 @@ class Learner:
 
     def _new_models(self) -> dict[str, Any]:
         others = {k: m for k, m in new_models(self._settings).items() if k not in CONTESTED}
-        return {**others, "quality": Quality()}
+        return {**others, "uplift": Uplift(), "quality": Quality()}
 
     @property
     def quality(self) -> Quality:
@@ -109,7 +110,8 @@ class Learner:
         slots = list(self.slots.values())
         for slot in slots:
             slot.restore(found)
-        self.watch.begin_beside(self.slots["quality"])
+        for slot in (self.watch, self.slots["uplift"]):  # of which there may be no snapshot yet
+            slot.begin_beside(self.slots["quality"])
         for slot in slots:
             slot.topic_id = topics.get("outcomes", "")
             slot.epoch = max(slot.epoch for slot in slots)  # one that was never published
@@ -196,7 +198,8 @@ class Learner:
             return []
         self._reported = place
         contests = {name: slot.contest for name, slot in self.contests.items()}
-        return self._reports.messages(place, self.watch.model, self.quality, contests)
+        uplift = self.slots["uplift"].model
+        return self._reports.messages(place, self.watch.model, self.quality, contests, uplift)
 
     def publish_next_item(self) -> list[Message]:
         """Return a signed snapshot of the whole next-item model, for whoever starts."""
@@ -242,8 +245,15 @@ def _learn_quality(model: Quality, outcome: Outcome) -> bool:
     return not isinstance(outcome, Opened)
 
 
+def _learn_uplift(model: Uplift, outcome: Outcome) -> bool:
+    if not isinstance(outcome, Settled | TreatmentSettled):
+        return False
+    return model.learn_one(outcome) or bool(model.actions)
+
+
 _LESSONS: Final = {
     "segments": _learn_rfm,
     "clusters": _learn_rfm,
     "quality": _learn_quality,
+    "uplift": _learn_uplift,
 }

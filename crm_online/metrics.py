@@ -11,12 +11,14 @@ from typing import Literal
 import msgspec
 
 __all__ = [
+    "ActionEffect",
     "ChangeOfChampion",
     "ContestUpdate",
     "DriftAlarm",
     "DriftUpdate",
     "QualityUpdate",
     "Standing",
+    "UpliftUpdate",
 ]
 
 
@@ -99,4 +101,32 @@ class ContestUpdate(msgspec.Struct, frozen=True, gc=False):
     champion: str
     contestants: list[Standing]
     changes: list[ChangeOfChampion]
+    schema_version: int = 1
+
+
+class ActionEffect(msgspec.Struct, frozen=True, gc=False):
+    """One measure of both groups, and the confidence sequence of treated less control."""
+
+    measure: str
+    treated: float
+    control: float
+    difference: float
+    low: float | None
+    high: float | None
+    verdict: str
+
+
+class UpliftUpdate(msgspec.Struct, frozen=True, gc=False):
+    """What one action does (``crm.uplift.updated``)."""
+
+    action: str
+    at: datetime | None
+    epoch: int
+    offset: int
+    treated: int
+    control: int
+    expected_control: float
+    balanced: bool
+    confidence: float
+    effects: list[ActionEffect]
     schema_version: int = 1

@@ -111,6 +111,8 @@ class Receipts:
             msgspec.structs.replace(moment.source, index=index),
             fate.churned,
             fate.spend / 100.0,
+            treated.share,
+            treated.first,
         )
         ce_id = event_id(moment.customer, settled.source, "treatment")
         ce = headers(b"crm.treatment.settled", self._source, ce_id, utc(moment.at))

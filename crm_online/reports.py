@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from math import isfinite
 from typing import Final
 
 import msgspec
@@ -11,25 +12,28 @@ import msgspec
 from crm_online.cloudevents import event_id, headers
 from crm_online.log import Message
 from crm_online.metrics import (
+    ActionEffect,
     ChangeOfChampion,
     ContestUpdate,
     DriftAlarm,
     DriftUpdate,
     QualityUpdate,
     Standing,
+    UpliftUpdate,
 )
 from crm_online.models.contest import Contest
 from crm_online.models.contestants import Contestant
 from crm_online.models.snapshots import Place
 from crm_online.monitoring.monitor import Monitor
 from crm_online.monitoring.quality import Quality
+from crm_online.monitoring.uplift import CONFIDENCE, Comparison, Uplift
 from crm_online.monitoring.windows import WINDOWS, churn_figures, list_figures, value_figures
 from crm_online.scores import Source
 
 __all__ = ["Figures", "Reports", "live_figures"]
 
 Figures = dict[str, float | None]
-Update = QualityUpdate | DriftUpdate | ContestUpdate
+Update = QualityUpdate | DriftUpdate | ContestUpdate | UpliftUpdate
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -47,9 +51,14 @@ class Reports:
         self._source = f"{app}/learn".encode()
 
     def messages(
-        self, place: Place, monitor: Monitor, quality: Quality, contests: Mapping[str, Contest]
+        self,
+        place: Place,
+        monitor: Monitor,
+        quality: Quality,
+        contests: Mapping[str, Contest],
+        uplift: Uplift,
     ) -> list[Message]:
-        """Return one record per model and window, one on drift, and one per contest.
+        """Return one record per model and window, one on drift, one per contest and per action.
 
         Parameters
         ----------
@@ -61,6 +70,8 @@ class Reports:
             Since the beginning.
         contests
             By model.
+        uplift
+            Of actions.
         """
         at = monitor.at
         if at is None:
@@ -74,10 +85,17 @@ class Reports:
                     model, window, at, *place, champions.get(model, "main"), outcomes, figures
                 ),
             )
-            for model, window, outcomes, figures in live_figures(monitor, quality)
+            for model, window, outcomes, figures in (
+                *live_figures(monitor, quality),
+                *_held_out(uplift.held_out),
+            )
         ]
         named.append(("drift", "drift", _drift(place, monitor)))
         named += [(f"contest.{n}", "contest", _contest(at, place, c)) for n, c in contests.items()]
+        named += [
+            (f"uplift.{name}", "uplift", _uplift(name, at, place, each))
+            for name, each in uplift.actions.items()
+        ]
         return [self._message(name, kind, place, at, update) for name, kind, update in named]
 
     def _message(self, name: str, kind: str, place: Place, at: datetime, update: Update) -> Message:
@@ -115,6 +133,36 @@ def live_figures(monitor: Monitor, quality: Quality) -> Iterator[tuple[str, str,
         yield "value", window, len(rows), value_figures(rows)
         rows = monitor.lists.newest(size)
         yield "next_item", window, len(rows), list_figures(rows)
+
+
+def _held_out(quality: Quality) -> Iterator[tuple[str, str, int, Figures]]:
+    """Return figures of customers held out from actions, whose labels no action has changed."""
+    figures = quality.figures()
+    settled = int(figures["settled"] or 0)
+    if settled:
+        churn: Figures = {name: figures[name] for name in ("auc", "log_loss", "churn_rate")}
+        yield "churn", "control", settled, _floats(churn)
+        value: Figures = {"mae": figures["value_mae"], "sum_ratio": figures["value_sum_ratio"]}
+        yield "value", "control", settled, _floats(value)
+
+
+def _uplift(action: str, at: datetime, place: Place, found: Comparison) -> UpliftUpdate:
+    effects = [
+        ActionEffect(
+            each.measure,
+            each.treated,
+            each.control,
+            each.difference,
+            each.low if isfinite(each.low) else None,
+            each.high if isfinite(each.high) else None,
+            each.verdict,
+        )
+        for each in found.differences()
+    ]
+    treated, control = found.counts
+    return UpliftUpdate(
+        action, at, *place, treated, control, found.expected, found.balanced, CONFIDENCE, effects
+    )
 
 
 def _difference(one: float | None, other: float | None) -> float | None:

@@ -207,7 +207,8 @@ class NextItemOutcome(msgspec.Struct, frozen=True, gc=False, tag_field="kind", t
 class TreatmentSettled(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="treatment"):
     """What became of a customer within the horizon after an action (``crm.treatment.settled``).
 
-    ``treatment`` is ``"treated"`` or ``"control"``.
+    ``treatment`` is ``"treated"`` or ``"control"``; ``share`` of customers were to be control;
+    ``first`` of this action for this customer in the period.
     """
 
     action_id: str
@@ -220,6 +221,8 @@ class TreatmentSettled(msgspec.Struct, frozen=True, gc=False, tag_field="kind", 
     source: Source
     churned: bool
     spend: float
+    share: float = 0.0
+    first: bool = True
     schema_version: int = 1
 
 

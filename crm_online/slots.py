@@ -143,6 +143,11 @@ class Slot:
         self.model, self.marks = snapshot.model
         self.epoch, self.offset = snapshot.place
 
+    def begin_beside(self, other: Slot) -> None:
+        """Where no snapshot is there but that of an older slot, begin where that one stands."""
+        if not self.restored and other.restored:
+            self.epoch, self.offset, self.marks = other.epoch, other.offset, dict(other.marks)
+
     def take_over(self, standing: Callable[[str], Iterable[tuple[Place, int]]]) -> None:
         """Remove the old snapshots of a learner before us, too; `standing` says what is there."""
         self.editions.go_on(standing(self.name))
@@ -165,11 +170,6 @@ class MonitorSlot(Slot):
     def _note(self, monitor: Any, outcome: Outcome) -> bool:
         monitor.learn_one(outcome, self.offset)
         return True
-
-    def begin_beside(self, other: Slot) -> None:
-        """Where no snapshot is there but that of an older slot, begin where that one stands."""
-        if not self.restored and other.restored:
-            self.epoch, self.offset, self.marks = other.epoch, other.offset, dict(other.marks)
 
     @property
     def unpublished(self) -> bool:

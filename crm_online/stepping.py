@@ -11,16 +11,12 @@ from typing import Final
 
 from crm_online.customers.dedupe import is_duplicate
 from crm_online.customers.partition import Partition
-from crm_online.customers.state import DAY, CustomerState, Rules, Treated, apply_event
+from crm_online.customers.state import DAY, CustomerState, Rules, apply_event
+from crm_online.customers.treated import Treated
+from crm_online.deciding import INTERNAL_TYPES, Treatment, read_treatment
 from crm_online.errors import EventRejected
 from crm_online.events import CustomerEvent, parse_event
-from crm_online.internal import (
-    INTERNAL_TYPES,
-    TICK_TYPE,
-    Treatment,
-    read_tick,
-    read_treatment,
-)
+from crm_online.internal import TICK_TYPE, read_tick
 from crm_online.kinds import ACTIVITY, INTERACTION, KIND, KINDS, ORDER
 from crm_online.labels import Schedule, fire, next_due, wake
 from crm_online.log import Record
@@ -193,7 +189,14 @@ class Stepper:
         if len(state.treatments) < MAX_TREATMENTS:
             state.treatments.append(
                 Treated(
-                    read.action_id, read.action, read.period, read.control, read.at, state.spend
+                    read.action_id,
+                    read.action,
+                    read.period,
+                    read.control,
+                    read.at,
+                    state.spend,
+                    read.share,
+                    read.first,
                 )
             )
         self._reschedule(batch.partition, read.customer, state)

@@ -14,6 +14,7 @@ from streams.items.commands import commands as items
 from streams.model_commands.commands import commands as models
 from streams.rules.commands import commands as rules
 from streams.upkeep.commands import adopt, backup, reset, restore
+from streams.uplift.commands import uplift
 from streams.verify.commands import verify
 
 __all__ = ["app", "main"]
@@ -28,15 +29,9 @@ app = typer.Typer(
 )
 
 
-app.add_typer(dead_letters, name="dead-letters")
-app.add_typer(evaluate_app, name="evaluate")
-app.add_typer(models, name="models")
-app.add_typer(items, name="items")
-app.add_typer(rules, name="rules")
-app.add_typer(export_app, name="export")
-app.add_typer(endpoints, name="endpoints")
-app.command()(verify)
-for command in (adopt, reset, backup, restore):
+for group in (dead_letters, evaluate_app, models, items, rules, export_app, endpoints):
+    app.add_typer(group)
+for command in (verify, adopt, reset, backup, restore, uplift):
     app.command()(command)
 
 

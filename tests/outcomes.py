@@ -11,7 +11,7 @@ from math import exp
 import msgspec
 
 from crm_online.log import LogRecord
-from crm_online.scores import NextItemOutcome, Opened, Outcome, Settled, Source
+from crm_online.scores import NextItemOutcome, Opened, Settled, Source
 
 __all__ = ["START", "History", "history", "log_of"]
 
@@ -19,7 +19,8 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 HORIZON = timedelta(days=7)
 
 Truth = Callable[[float], float]
-History = Sequence[Outcome]
+Prediction = Opened | Settled | NextItemOutcome
+History = Sequence[Prediction]
 
 
 def history(
@@ -32,7 +33,7 @@ def history(
     per_day: int = 100,
     touches: int = 0,
     first: int = 0,
-) -> list[Outcome]:
+) -> list[Prediction]:
     """Open and settle predictions of customers whose chance to churn depends on one number.
 
     Parameters
@@ -55,7 +56,7 @@ def history(
         Offset of their first cause.
     """
     rng = random.Random(seed)
-    made: list[tuple[datetime, int, Outcome]] = []
+    made: list[tuple[datetime, int, Prediction]] = []
     for i in range(count):
         x = rng.gauss(0.0, 1.0)
         at = START + timedelta(days=i / per_day)

@@ -8,9 +8,10 @@ from typing import Final, NamedTuple
 import msgspec
 
 from crm_online.actions.rules import RuleSet
+from crm_online.deciding import RULES_KEY, read_rules
 from crm_online.decoding import RecordDecoder
 from crm_online.errors import EventRejected, SnapshotError
-from crm_online.internal import RULES_KEY, TICK_KEY, read_rules
+from crm_online.internal import TICK_KEY
 from crm_online.log import Record
 from crm_online.scores import ScoreUpdate
 

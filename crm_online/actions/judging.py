@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from crm_online.actions.control import period_of
 from crm_online.actions.limits import Asked, Limits, Verdict, forget_old
 from crm_online.actions.partition import ActionPartition
 from crm_online.actions.publishing import ActionSlice, Decision, Publisher
@@ -17,6 +18,8 @@ from crm_online.scores import Source
 from crm_online.settings import Settings
 
 __all__ = ["Force", "Judge", "Place"]
+
+COUNTED: Final = frozenset({"sent", "released", "control"})
 
 NOTHING: Final = Latest("", "", None, False, [], None, "", 0, 0.0, "", None, {}, [])  # noqa: FBT003
 
@@ -112,7 +115,7 @@ class Judge:
         held_back = Held(verdict.until, rule.name, action_id, sparks)
         if verdict.status == "held":
             state.held.append(held_back)
-        elif verdict.status in {"sent", "released", "control"}:
+        elif verdict.status in COUNTED:
             send = Send(asked.now, rule.action, rule.channel, place.as_of, place.source.due)
             state.sends = forget_old([*state.sends, send], asked.now)
             state.sent += 1
@@ -128,6 +131,8 @@ class Judge:
         held: Held,
         verdict: Verdict,
     ) -> None:
+        period = period_of(place.now, self.force(batch.partition).rules.control)
+        first = rule is not None and verdict.status in COUNTED and _draw(state, rule, period)
         source = msgspec.structs.replace(place.source, index=batch.index(place.source, customer))
         decision = Decision(
             customer,
@@ -140,8 +145,16 @@ class Judge:
             held.sparks,
             state.latest or NOTHING,
             len(state.cart),
+            first,
         )
         self._publisher.add(batch, decision, self.force(batch.partition).rules)
+
+
+def _draw(state: ActionState, rule: Rule, period: str) -> bool:
+    """Note that a group was drawn; tells whether it is the first time in the period."""
+    before = state.drawn.get(rule.action)
+    state.drawn[rule.action] = period
+    return before != period
 
 
 def _is_for(rule: Rule, rules: RuleSet, state: ActionState) -> bool:

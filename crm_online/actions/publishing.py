@@ -16,7 +16,7 @@ from crm_online.actions.templates import TRAIT, fill
 from crm_online.cloudevents import event_id, headers, utc
 from crm_online.customers.partition import tombstone
 from crm_online.customers.progress import progress_message
-from crm_online.internal import Treatment, treatment
+from crm_online.deciding import Treatment, treatment
 from crm_online.log import Effects, Message
 from crm_online.scores import Source
 from crm_online.settings import Settings
@@ -40,6 +40,7 @@ class Decision(NamedTuple):
     sparks: list[Spark]
     latest: Latest
     cart: int
+    first: bool
 
 
 class ActionSlice:
@@ -104,6 +105,8 @@ class Publisher:
                 arm == "control",
                 decision.now,
                 place,
+                rules.control.share,
+                decision.first,
             )
             batch.treatments.append(treatment(self._key, treated))
 

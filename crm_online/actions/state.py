@@ -98,6 +98,8 @@ class ActionState(msgspec.Struct, array_like=True, gc=False):
         What counts towards caps, and what waits.
     sent
         How many actions were ever sent or held out as control.
+    drawn
+        Action to the period in which its group was last drawn.
     rules
         Under the key of the rule set only: its text.
     """
@@ -120,6 +122,7 @@ class ActionState(msgspec.Struct, array_like=True, gc=False):
     held: list[Held] = msgspec.field(default_factory=list)
     sent: int = 0
     rules: str = ""
+    drawn: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def place(self) -> tuple[int, float]:

@@ -12,7 +12,8 @@ import msgspec
 from crm_online.actions.acting import Actor
 from crm_online.actions.records import Action
 from crm_online.actions.rules import RuleSet
-from crm_online.internal import TICK_KEY, rules
+from crm_online.deciding import rules
+from crm_online.internal import TICK_KEY
 from crm_online.log import LogRecord
 from crm_online.scores import ScoreUpdate
 from crm_online.settings import Settings

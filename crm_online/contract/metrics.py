@@ -9,12 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, Stri
 from crm_online.contract.times import When
 
 __all__ = [
+    "ActionEffect",
     "ChangeOfChampion",
     "ContestUpdate",
     "DriftAlarm",
     "DriftUpdate",
     "QualityUpdate",
     "Standing",
+    "UpliftUpdate",
 ]
 
 
@@ -32,7 +34,10 @@ class QualityUpdate(_Record):
     """How well one model has done in one window."""
 
     model: StrictStr = Field(description="churn, value or next_item.")
-    window: StrictStr = Field(description="all, last-1000 or last-10000 outcomes.")
+    window: StrictStr = Field(
+        description="all, last-1000 or last-10000 outcomes; control: of "
+        "customers held out from all that was decided about them meanwhile."
+    )
     at: When | None = Field(description="Event time by then; null before the first outcome.")
     epoch: StrictInt = Field(description="Of crm.outcomes.")
     offset: StrictInt = Field(description="Of the last record of crm.outcomes that is counted.")
@@ -109,4 +114,36 @@ class ContestUpdate(_Record):
     champion: StrictStr = Field(description="Who predicts; main is the one configured.")
     contestants: list[Standing]
     changes: list[ChangeOfChampion] = Field(description="The last 50, oldest first.")
+    schema_version: StrictInt = 1
+
+
+class ActionEffect(_Record):
+    """One measure of both groups."""
+
+    measure: StrictStr = Field(description="returned (a share of customers) or spend (a mean).")
+    treated: StrictFloat = Field(description="Mean of those who got the action.")
+    control: StrictFloat = Field(description="Mean of those who were left alone.")
+    difference: StrictFloat = Field(description="Treated less control, weighed by how they drew.")
+    low: StrictFloat | None = Field(description="End of the interval; null: not yet known.")
+    high: StrictFloat | None = Field(description="The other end.")
+    verdict: StrictStr = Field(description="higher, lower or not yet known.")
+
+
+class UpliftUpdate(_Record):
+    """What one action does."""
+
+    action: StrictStr
+    at: When | None = Field(description="Event time by then.")
+    epoch: StrictInt = Field(description="Of crm.outcomes.")
+    offset: StrictInt = Field(description="Of the last record of crm.outcomes that is counted.")
+    treated: StrictInt = Field(description="Outcomes; each customer counts once in a period.")
+    control: StrictInt
+    expected_control: StrictFloat = Field(description="By the shares that were drawn with.")
+    balanced: StrictBool = Field(
+        description="False: the groups are not as large as drawn; trust no figure here."
+    )
+    confidence: StrictFloat = Field(
+        description="Of the intervals, at all times together: they may be looked at at any time."
+    )
+    effects: list[ActionEffect]
     schema_version: StrictInt = 1

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from crm_online.contract.actions import Action
-from crm_online.contract.metrics import ContestUpdate, DriftUpdate, QualityUpdate
+from crm_online.contract.metrics import ContestUpdate, DriftUpdate, QualityUpdate, UpliftUpdate
 from crm_online.contract.times import When
 
 __all__ = [
@@ -212,6 +212,10 @@ class TreatmentSettled(_Record):
     source: Source
     churned: StrictBool = Field(description="No activity, or no order, between at and due_at.")
     spend: StrictFloat = Field(description="Between at and due_at, in major units.")
+    share: StrictFloat = Field(0.0, description="Of customers who were to be control.")
+    first: StrictBool = Field(
+        default=True, description="Of this action for this customer in the period."
+    )
     schema_version: StrictInt = 1
 
 
@@ -269,6 +273,7 @@ RECORDS: dict[str, type[BaseModel]] = {
     "crm.quality.updated": QualityUpdate,
     "crm.drift.updated": DriftUpdate,
     "crm.contest.updated": ContestUpdate,
+    "crm.uplift.updated": UpliftUpdate,
     "crm.action.decided": Action,
     "crm.treatment.settled": TreatmentSettled,
 }

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from crm_online.customers.dedupe import remember
+from crm_online.customers.treated import NEVER, Treated
 from crm_online.events import CustomerEvent
 from crm_online.kinds import INTERACTION, ORDER, REFUND, SUBSCRIPTION_CANCELLED
 from crm_online.profile import Trait, read_traits
@@ -19,7 +20,6 @@ __all__ = [
     "CustomerState",
     "Prediction",
     "Rules",
-    "Treated",
     "apply_event",
 ]
 
@@ -28,7 +28,6 @@ LARGEST: Final = 2**62  # what msgpack and int64 hold with room for a difference
 TOUCHED: Final = 16  # newest items kept: what one slot of the session index holds
 BOUGHT: Final = 24
 NEWEST_ORDER: Final = 0.3  # its weight in what a customer usually orders
-NEVER: Final = (-1, -1, 0, 0.0, 0)
 
 
 class Prediction(msgspec.Struct, array_like=True, gc=False):
@@ -61,29 +60,6 @@ class Prediction(msgspec.Struct, array_like=True, gc=False):
     cancelled: bool = False
     churn_by: str = ""
     value_by: str = ""
-
-
-class Treated(msgspec.Struct, array_like=True, gc=False):
-    """An action whose outcome is awaited.
-
-    Parameters
-    ----------
-    action_id, action, period
-        As on ``crm.actions``.
-    control
-        The customer is in the control group: nothing was sent.
-    at
-        When it was decided, seconds.
-    spend
-        Gross spend of the customer when it came to be known, minor units.
-    """
-
-    action_id: str
-    action: str
-    period: str
-    control: bool
-    at: float
-    spend: int
 
 
 class CustomerState(msgspec.Struct, array_like=True, gc=False):

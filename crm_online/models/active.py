@@ -30,7 +30,7 @@ from crm_online.settings import Settings
 __all__ = ["LEARNERS_OWN", "ActiveModels", "Scored", "new_models"]
 
 # What the learner alone goes on from; no scorer predicts with it.
-LEARNERS_OWN: Final = ("churn_contest", "value_contest", "quality", "monitor")
+LEARNERS_OWN: Final = ("churn_contest", "value_contest", "quality", "monitor", "uplift")
 
 
 def new_models(settings: Settings) -> dict[str, object]:

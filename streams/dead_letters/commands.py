@@ -13,6 +13,7 @@ from streams import options
 __all__ = ["commands"]
 
 commands = typer.Typer(
+    name="dead-letters",
     help="See what was refused and why; put back what was mended.",
     no_args_is_help=True,
     rich_markup_mode="rich",

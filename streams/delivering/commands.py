@@ -11,6 +11,7 @@ from streams import options
 __all__ = ["commands"]
 
 commands = typer.Typer(
+    name="endpoints",
     help="Show how endpoints of webhooks stand, and enable them again.",
     no_args_is_help=True,
     rich_markup_mode="rich",

@@ -12,6 +12,7 @@ from streams import options
 __all__ = ["evaluate_app"]
 
 evaluate_app = typer.Typer(
+    name="evaluate",
     help="Measure on a file how good the predictions are, beside what else could be run.",
     no_args_is_help=True,
     rich_markup_mode="rich",

@@ -12,6 +12,7 @@ from streams import options
 __all__ = ["export_app"]
 
 export_app = typer.Typer(
+    name="export",
     help="Write customers of the cache into files, for tools without webhooks.",
     no_args_is_help=True,
     rich_markup_mode="rich",

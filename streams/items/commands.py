@@ -12,6 +12,7 @@ from streams import options
 __all__ = ["commands"]
 
 commands = typer.Typer(
+    name="items",
     help="Say what items are called and cost, and which are to be had.",
     no_args_is_help=True,
     rich_markup_mode="rich",

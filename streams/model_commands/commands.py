@@ -11,6 +11,7 @@ from streams import options
 __all__ = ["commands"]
 
 commands = typer.Typer(
+    name="models",
     help="See which estimators predict and how they do; change who does.",
     no_args_is_help=True,
     rich_markup_mode="rich",

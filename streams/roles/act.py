@@ -12,8 +12,8 @@ import structlog
 from crm_online.actions.acting import Actor
 from crm_online.actions.files import check_traits, read_rules_file
 from crm_online.actions.rules import RuleSet
+from crm_online.deciding import rules
 from crm_online.errors import ConfigurationError
-from crm_online.internal import rules
 from crm_online.settings import Settings
 from streams.lease import Lease, LeaseLost
 from streams.processor import Processor
@@ -121,9 +121,9 @@ class ActRole:
         self._asked = {p: version for p, version in self._asked.items() if p in owned}
         for partition in sorted(owned):
             if wanted not in {self.actor.version(partition), self._asked.get(partition)}:
-                self._asked[partition] = wanted
                 message = rules(self._key, self.rules.text.encode())
                 await self.processor.append("scores", partition, message)
+                self._asked[partition] = wanted  # it takes until we have read up to there
 
     def _tell_of_gaps(self) -> None:
         """Say once where compaction was faster than we are: nothing came of what it took."""

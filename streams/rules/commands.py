@@ -12,6 +12,7 @@ from streams import options
 __all__ = ["commands"]
 
 commands = typer.Typer(
+    name="rules",
     help="Check rules of actions, and try them on the past.",
     no_args_is_help=True,
     rich_markup_mode="rich",

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(COMPOSE is None, reason=HINT)
 
 def compose(**environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(COMPOSE), "-f", str(ROOT / "docker-compose.yml"), "config"],
+        [str(COMPOSE), "-f", str(ROOT / "docker-compose.yml"), "--profile", "act", "config"],
         env={"PATH": os.environ["PATH"], **environment},
         capture_output=True,
         text=True,

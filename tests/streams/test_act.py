@@ -10,13 +10,15 @@ from typing import Any
 
 import orjson
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from crm_online.actions.acting import Actor
 from crm_online.actions.files import read_rules_file
 from crm_online.actions.state import ActionState, decode
+from crm_online.deciding import TREATMENT_TYPE
 from crm_online.errors import ConfigurationError
-from crm_online.internal import PROGRESS_KEY, TREATMENT_TYPE
-from crm_online.log import Message
+from crm_online.internal import PROGRESS_KEY
+from crm_online.log import LogRecord, Message
 from crm_online.settings import Settings
 from streams.embedded import MockBroker, RealKafka, Valkey
 from streams.feeding import partition_of
@@ -24,6 +26,8 @@ from streams.producer import OutputProducer
 from streams.roles.act import ActRole
 from tests.acting import HOUR, START, Scores, in_force, score
 from tests.streams.job import Process, Tail, in_turn, job_settings, population, send, until, working
+from tests.streams.test_upkeep import _add_partitions as add_partitions
+from tests.streams.test_upkeep import done, make_anew, refusal
 
 NOUNS = ("scores", "actions", "action-state", "events", "outcomes", "state", "models")
 RULES = """
@@ -256,3 +260,64 @@ async def test_outcomes_carry_what_was_done(
 
 def _value(record: Any) -> Any:
     return orjson.loads(record.value)
+
+
+async def act_on(settings: Settings, log: Scores, *first: Message) -> list[Any]:
+    """Run the role over some scores, to the end; returns all actions that stand on the topic."""
+    async with Tail(settings, *NOUNS) as tail, working(settings, ["act"]):
+        await write_scores(settings, log, *first)
+        await until_acted(tail)
+        await tail.read_all()
+        return tail.records["actions"]
+
+
+def _essence(record: Any) -> tuple[Any, ...]:
+    a = orjson.loads(record.value)
+    return a["customer_id"], a["rule"], a["status"], a["why"], a["at"]
+
+
+@pytest.mark.real
+@pytest.mark.asyncio
+async def test_what_customers_were_sent_goes_along_to_another_topic_and_to_more_partitions(
+    app: str, real_kafka: RealKafka, valkey: Valkey, rules_file: Path, tmp_path: Path
+) -> None:
+    settings = acting_settings(app, real_kafka, valkey, rules_file)
+    first, parts = in_force(read_rules_file(rules_file)), (waves(24, 7), waves(24, 7, first=7))
+    await act_on(settings, parts[0], first)
+    assert "nothing to adopt" in (await done(settings, "adopt")).stdout
+    await make_anew(settings, "scores")
+    assert "run `crm-online adopt`" in await refusal(settings, tmp_path, "act")
+    await done(settings, "adopt", "--yes")
+    found = [_essence(record) for record in await act_on(settings, parts[1])]
+    expected, actor = [], Actor(settings)
+    for partition in range(settings.partitions):
+        records = [r for part in parts for r in part.records if is_at(r, partition, settings)]
+        numbered = [r._replace(offset=n) for n, r in enumerate([LogRecord(0, 0, *first), *records])]
+        actor.restore(partition).finish()
+        for effects in actor.process(partition, numbered):
+            expected += [_essence(message) for message in effects.outputs.get("actions", ())]
+    assert Counter(found) == Counter(expected)
+    assert len(found) > 100
+    await add_partitions(AdminClient({"bootstrap.servers": settings.kafka}), settings, 6)
+    more = settings.model_copy(update={"partitions": 6})
+    said = await done(more, "adopt", "--yes")
+    assert "what customers were sent will move with them" in said.stderr
+    async with Tail(more, "action-state") as tail:
+        await tail.read_all()
+        assert_moved(actor, in_turn(tail.records["action-state"]), more)
+
+
+def is_at(record: LogRecord, partition: int, settings: Settings) -> bool:
+    return partition_of(record.key or b"", settings.partitions) == partition
+
+
+def assert_moved(actor: Actor, state: dict[int, list[Any]], settings: Settings) -> None:
+    """Compare what stands where each customer belongs with what they were sent."""
+    for held in actor.partitions.values():
+        for customer, packed in held.store.packed.items():
+            if customer != "\x01rules":
+                home = partition_of(customer.encode(), settings.partitions)
+                assert shelved(state[home])[customer].sends == decode(packed).sends
+                for other, records in state.items():
+                    last = [r.value for r in records if r.key == customer.encode()][-1:]
+                    assert other == home or last in ([], [None])

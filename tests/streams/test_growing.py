@@ -34,7 +34,7 @@ class Shelves(Scan):
         return dict.fromkeys(range(partitions), (0, 1))
 
     async def partition(
-        self, number: int, bounds: tuple[int, int], word: str
+        self, number: int, bounds: tuple[int, int], word: str, noun: str = "state"
     ) -> tuple[Partition, list[Message]]:
         found = Partition(number)
         found.store.save(

@@ -65,6 +65,8 @@ def test_there_is_every_command() -> None:
     wanted |= {f"evaluate {name}" for name in ("churn", "value", "segments", "next-item")}
     wanted |= {f"models {name}" for name in ("list", "compare", "promote", "rollback")}
     wanted |= {f"items {name}" for name in ("load", "list", "show")}
+    wanted |= {f"rules {name}" for name in ("check", "simulate")} | {"uplift"}
+    wanted |= {f"export {name}" for name in ("segment", "at-risk", "recommendations")}
     assert set(COMMANDS) == wanted
     assert {name for name, _ in EXAMPLES} == wanted
 

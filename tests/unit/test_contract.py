@@ -37,6 +37,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "crm.quality.updated": metrics.QualityUpdate,
     "crm.drift.updated": metrics.DriftUpdate,
     "crm.contest.updated": metrics.ContestUpdate,
+    "crm.uplift.updated": metrics.UpliftUpdate,
     "crm.action.decided": actions.Action,
     "crm.treatment.settled": scores.TreatmentSettled,
 }

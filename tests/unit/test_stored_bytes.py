@@ -141,7 +141,7 @@ class TestFirstVersion:
 
     def test_learning_goes_on_at_its_offsets(self) -> None:
         found, learner = snapshots(), Learner(SETTINGS)
-        assert found.keys() == {*learner.slots, "next_item"} - {"monitor"}  # came later
+        assert found.keys() == {*learner.slots, "next_item"} - {"monitor", "uplift"}  # came later
         starts = learner.restore(found.values())
         assert min(starts.values()) > 0
         quality = {"settled": learner.quality.settled, "late": learner.quality.late}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crm_online.actions.records import Action
-from crm_online.internal import read_treatment
+from crm_online.deciding import read_treatment
 from crm_online.log import LogRecord
 from crm_online.scores import ScoreUpdate
 from tests.acting import (

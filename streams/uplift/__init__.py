@@ -1,0 +1,1 @@
+"""`crm-online uplift`: what actions do."""
