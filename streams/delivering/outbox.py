@@ -94,8 +94,10 @@ class Outbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
                 await self._step()
         finally:
             self._assigned = False
-            await self._let_go()
-            await self._consumer.stop()
+            try:
+                await self._let_go()
+            finally:
+                await self._consumer.stop()
 
     @property
     def joined(self) -> bool:
@@ -111,10 +113,12 @@ class Outbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         """Return up to where partitions were read."""
         return {place: ledger.read for place, ledger in self._ledgers.items()}
 
-    def lag(self) -> int:
-        """Return how many records are known of and not done with."""
-        ends = {place: self._consumer.highwater(place) or 0 for place in self._ledgers}
-        return sum(max(0, ends[p] - ledger.position) for p, ledger in self._ledgers.items())
+    def lags(self) -> dict[TopicPartition, int]:
+        """Return how many records are known of and not done with, by partition."""
+        return {
+            place: max(0, (self._consumer.highwater(place) or 0) - ledger.position)
+            for place, ledger in self._ledgers.items()
+        }
 
     async def on_partitions_revoked(self, _: Iterable[TopicPartition]) -> None:
         """Let go of what is under way; who gets the partitions begins with it anew."""

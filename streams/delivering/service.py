@@ -72,7 +72,15 @@ class DeliverService(Service):
         found = [outbox for outbox in outboxes if outbox is not None]
         partitions = sum(len(outbox.positions()) for outbox in found)
         state = "running" if partitions or not found else "standby"
-        return RoleHealth(state, partitions, sum(o.lag() for o in found), waits_for)
+        lag = sum(sum(outbox.lags().values()) for outbox in found)
+        return RoleHealth(state, partitions, lag, waits_for)
+
+    def results(self) -> dict[str, dict[str, int]]:
+        """Return what came of webhooks so far, by endpoint: a disabled one says so by a 1."""
+        return {
+            name: {**each.courier.results, "disabled": int(each.standing.disabled)}
+            for name, each in self.role.deliveries.items()
+        }
 
     async def _watch(self) -> None:
         probe = Probe(self._settings)

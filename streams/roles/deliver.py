@@ -50,6 +50,7 @@ class Delivery:
         self.endpoint: Final = endpoint
         self.standing: Final = Standing(endpoint.name, settings, self._note)
         self.outbox: Outbox | None = None
+        self._reading: asyncio.Future[None] | None = None
         self._settings = settings
         self._producer = producer
         self._stop = stop
@@ -59,33 +60,38 @@ class Delivery:
     async def run(self) -> None:
         """Deliver while the endpoint is enabled; a disabled one costs nothing."""
         await self._poster.open()
-        try:
-            while True:
-                await self.standing.until(disabled=False)
-                try:
-                    await self._deliver()
-                except KafkaError as error:
-                    name = self.endpoint.name
-                    _log.warning("delivering again", endpoint=name, reason=repr(error))
-                    await asyncio.sleep(AGAIN_SECONDS)
-        finally:
-            await self._poster.close()
+        while True:
+            await self.standing.until(disabled=False)
+            try:
+                await self._deliver()
+            except KafkaError as error:
+                name = self.endpoint.name
+                _log.warning("delivering again", endpoint=name, reason=repr(error))
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    async def close(self) -> None:
+        """Let go of everything, once `run` was cancelled."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+        await self._poster.close()
 
     async def _deliver(self) -> None:
         self.outbox = Outbox(
             self.endpoint, self.courier, self._producer, self._settings, self._stop
         )
-        delivering = asyncio.ensure_future(self.outbox.run())
+        self._reading = asyncio.ensure_future(self.outbox.run())
         disabled = asyncio.ensure_future(self.standing.until(disabled=True))
         try:
-            await asyncio.wait({delivering, disabled}, return_when=asyncio.FIRST_COMPLETED)
-            if delivering.done():
-                delivering.result()
+            await asyncio.wait({self._reading, disabled}, return_when=asyncio.FIRST_COMPLETED)
+            if self._reading.done():
+                self._reading.result()
         finally:
-            delivering.cancel()
             disabled.cancel()
-            await asyncio.gather(delivering, disabled, return_exceptions=True)
-            self.outbox = None
+            self._reading.cancel()
+            # Where we are cancelled meanwhile, `close` waits: who leaves a group is not cut short.
+            await asyncio.wait([self._reading])
+            self._reading = self.outbox = None
 
     async def _note(self, message: Message) -> None:
         await self._producer.deliver(self._settings.topic(ENDPOINTS), 0, [message])
@@ -136,6 +142,7 @@ class DeliverRole:
     async def close(self) -> None:
         """Let go of everything."""
         await self._tasks.end()
+        await asyncio.gather(*[each.close() for each in self.deliveries.values()])
         await self.producer.stop()
 
     def _hear(self, records: Sequence[Record]) -> None:
