@@ -116,7 +116,8 @@ class Judge:
         if verdict.status == "held":
             state.held.append(held_back)
         elif verdict.status in COUNTED:
-            send = Send(asked.now, rule.action, rule.channel, place.as_of, place.source.due)
+            source = place.source
+            send = Send(asked.now, rule.action, rule.channel, place.as_of, source.due, source.epoch)
             state.sends = forget_old([*state.sends, send], asked.now)
             state.sent += 1
         self._publish(batch, asked.customer, state, place, rule, held_back, verdict)

@@ -64,6 +64,6 @@ class ActionRestore(PartitionRestore):
             if peek(packed)[:2] <= passed:
                 continue
             for send in decode(packed).sends:
-                order = held.progress.epoch, send.as_of, send.due, customer
-                if held.place(send.as_of) > passed and order > last:
+                order = send.epoch, send.as_of, send.due, customer
+                if (send.epoch, send.as_of) > passed and order > last:
                     yield order, send.at

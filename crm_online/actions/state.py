@@ -51,6 +51,7 @@ class Send(msgspec.Struct, array_like=True, gc=False):
     channel: str
     as_of: float
     due: float = 0.0
+    epoch: int = 0
 
 
 class Held(msgspec.Struct, array_like=True, gc=False):

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from crm_online.actions.acting import Actor
 from crm_online.actions.records import Action
 from crm_online.actions.rules import RuleSet
-from crm_online.actions.state import ActionState, decode
+from crm_online.actions.state import ActionState, decode, encode
+from crm_online.customers.progress import progress_message
 from crm_online.log import Effects, LogRecord, Message
 from crm_online.scores import ScoreUpdate
 from crm_online.settings import Settings
@@ -251,3 +252,24 @@ def assert_holds(found: list[Action]) -> None:
 def test_a_rule_set_reads_back_from_the_log_as_it_was_written() -> None:
     for each in (RULES, OTHERS, MONTHLY):
         assert RuleSet.model_validate_json(each.text) == each
+
+
+def test_what_was_sent_on_another_log_does_not_count_towards_the_rate_again() -> None:
+    """A new topic of scores: its offsets begin anew, and old ones are higher."""
+    log = Scores()
+    log.add(RULES, *[score("a", START + n, churn_probability=p) for n, p in ((0, 0.1), (1, 0.9))])
+    first = new_actor()
+    done = list(
+        first.process(0, [record._replace(offset=record.offset + 100) for record in log.records])
+    )
+    assert actions(done)[0].status in {"sent", "control"}
+    held = first.partitions[0]
+    held.progress.epoch, held.progress.as_of = 1, -1
+    state = decode(held.store.packed["a"])
+    state.epoch, state.as_of = 1, 3.0  # ahead of the partition's own record
+    heir = new_actor()
+    restore = heir.restore(0)
+    messages = [progress_message(held.progress), Message(b"a", encode(state))]
+    restore.apply([LogRecord(n, 0, *message) for n, message in enumerate(messages)])
+    restore.finish()
+    assert not heir.partitions[0].rate._ahead
