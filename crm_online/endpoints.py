@@ -7,9 +7,17 @@ from base64 import b64decode
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
-__all__ = ["Endpoint"]
+__all__ = ["Endpoint", "Endpoints"]
 
 _PREFIX: Final = "whsec_"
 # Of a secret, by Standard Webhooks 1.0.0.
@@ -72,6 +80,15 @@ class Endpoint(BaseModel):
         return (not self.actions or action in self.actions) and (
             not self.channels or channel in self.channels
         )
+
+
+def _distinct(value: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    if len({each.name for each in value}) < len(value):
+        raise ValueError("each endpoint needs a name of its own")
+    return value
+
+
+Endpoints = Annotated[tuple[Endpoint, ...], AfterValidator(_distinct)]
 
 
 def _is_secret(text: str) -> bool:

@@ -16,7 +16,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from crm_online.endpoints import Endpoint
+from crm_online.endpoints import Endpoints
 from crm_online.kinds import KIND
 
 __all__ = ["CHURN_MODEL", "CLUSTER_MODEL", "SETTINGS_FILE", "VALUE_MODEL", "ModelSpec", "Settings"]
@@ -128,7 +128,7 @@ class Settings(BaseSettings):
     )
 
     # Webhooks
-    webhooks: tuple[Endpoint, ...] = Field(
+    webhooks: Endpoints = Field(
         (), description="Endpoints that get actions; without one, deliver does not run."
     )
     webhook_first_retry_seconds: PositiveFloat = 5.0
@@ -227,13 +227,6 @@ class Settings(BaseSettings):
     def _zone(cls, value: str) -> str:
         if value not in available_timezones():
             raise ValueError("name a zone of the IANA database, such as Europe/Berlin")
-        return value
-
-    @field_validator("webhooks")
-    @classmethod
-    def _distinct(cls, value: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-        if len({each.name for each in value}) < len(value):
-            raise ValueError("each endpoint needs a name of its own")
         return value
 
     @field_validator("currency")

@@ -28,7 +28,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-
 for group in (dead_letters, evaluate_app, models, items, rules, export_app, endpoints):
     app.add_typer(group)
 for command in (verify, adopt, reset, backup, restore, uplift):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+from collections.abc import Sequence
 from datetime import timedelta
 from itertools import pairwise
 from math import exp
@@ -27,7 +28,7 @@ from tests.outcomes import START, history
 WEEK = 7 * 86_400.0
 
 
-def watched(outcomes: list[Outcome], batch: int = 500) -> Monitor:
+def watched(outcomes: Sequence[Outcome], batch: int = 500) -> Monitor:
     monitor = Monitor(WEEK)
     for first in range(0, len(outcomes), batch):
         for offset, outcome in enumerate(outcomes[first : first + batch], first):
