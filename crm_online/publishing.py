@@ -133,6 +133,7 @@ class Publisher:
             None if moment.consent is None else list(moment.consent),
             moment.traits,
             list(recommended),
+            moment.unsubscribed,
         )
         return Message(
             moment.customer.encode(),

@@ -42,6 +42,7 @@ class Moment(msgspec.Struct, gc=False):
     timezone: str
     consent: tuple[str, ...] | None
     traits: dict[str, Trait]
+    unsubscribed: bool
 
     @classmethod
     def of(
@@ -80,6 +81,7 @@ class Moment(msgspec.Struct, gc=False):
             state.timezone,
             state.consent,
             state.traits,
+            state.unsubscribed,
         )
 
 
