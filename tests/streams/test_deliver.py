@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from aiohttp import web
 
 from crm_online.errors import ConfigurationError
+from crm_online.log import LogRecord
 from crm_online.settings import Settings
-from streams.delivering.enabling import enable_endpoint
+from streams.delivering.enabling import enable_endpoint, list_endpoints
+from streams.delivering.letters import of_action, retry
 from streams.embedded import MockBroker, RealKafka, Valkey
 from streams.roles.deliver import DeliverRole
 from tests.receiving import Got, Receiver, action, endpoint, receiving, write_actions
 from tests.streams.job import Process, Tail, job_settings, until, working
+from tests.streams.workers import append
 
 NOUNS = ("actions", "actions.retry", "endpoints")
 
@@ -143,7 +149,10 @@ async def test_an_endpoint_that_hangs_holds_up_no_other(
 
 @pytest.mark.asyncio
 async def test_an_endpoint_that_is_gone_is_disabled_until_it_is_enabled(
-    app: str, broker: MockBroker | RealKafka, valkey: Valkey
+    app: str,
+    broker: MockBroker | RealKafka,
+    valkey: Valkey,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     async with receiving() as receiver:
         settings = delivering_settings(app, broker, valkey, endpoint("mail", receiver.url))
@@ -159,6 +168,9 @@ async def test_an_endpoint_that_is_gone_is_disabled_until_it_is_enabled(
             await until(lambda: "mail" in app_.health().waits_for)
             await write_actions(settings, [action("c1", 1)])
             assert len(receiver.got) == tried
+            assert await asyncio.to_thread(list_endpoints, settings, json=True) == 1
+            shown = json.loads("[" + capsys.readouterr().out.rpartition("[\n")[2])  # behind logs
+            assert [(each["state"], each["why"]) for each in shown] == [("disabled", "status 410")]
             receiver.answer = lambda _: web.Response(status=200)
             assert await asyncio.to_thread(enable_endpoint, settings, "mail") == 0
             await until(lambda: len(receiver.got) >= tried + 2)
@@ -185,6 +197,34 @@ async def test_an_endpoint_that_fails_for_days_is_disabled(
             delivery = worker.apps["deliver"].role.deliveries["mail"]  # type: ignore[union-attr]
             await until(lambda: delivery.standing.said.state == "disabled")
         assert "503" in delivery.standing.said.why
+
+
+@pytest.mark.asyncio
+async def test_what_waits_for_long_goes_to_the_end_and_holds_back_no_commit(
+    app: str, mock_broker: MockBroker, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.delivering.outbox.CARRY_SECONDS", 0.5)
+    async with receiving() as receiver:
+        settings = delivering_settings(app, mock_broker, valkey, endpoint("mail", receiver.url))
+        now = time.time()
+        values = [orjson.dumps(action("c1", n).model_dump(mode="json")) for n in (0, 1)]
+        letters = [of_action(0, LogRecord(0, int(now * 1000), b"c1", v)) for v in values]
+        waiting, due = (
+            retry(letter, "mail", 1, at)
+            for letter, at in zip(letters, (now + 3600.0, now), strict=True)
+            if letter is not None
+        )
+        async with (
+            Tail(settings, "actions.retry") as tail,
+            working(settings, ["deliver"]) as worker,
+        ):
+            await ready(worker)
+            await append(settings, "actions.retry", 0, waiting, due)
+            await tail.until(lambda: len(tail.records["actions.retry"]) >= 3)
+            await until(lambda: worker.apps["deliver"].health().lag == 1)
+        assert [each.number for each in receiver.got] == [1]
+        first, _, again = tail.records["actions.retry"]
+        assert (again.key, again.value, again.headers) == (first.key, first.value, first.headers)
 
 
 @pytest.mark.real
