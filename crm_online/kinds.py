@@ -15,6 +15,7 @@ __all__ = [
     "SUBSCRIPTION_CANCELLED",
     "TRACK_KIND",
     "TYPES",
+    "UNSUBSCRIBED",
 ]
 
 TYPES: Final = ("page", "screen", "identify", "alias", "group")
@@ -56,6 +57,7 @@ OTHER: Final = KIND["other"]
 ORDER: Final = KIND["Order Completed"]
 REFUND: Final = KIND["Order Refunded"]
 SUBSCRIPTION_CANCELLED: Final = KIND["Subscription Cancelled"]
+UNSUBSCRIBED: Final = frozenset({KIND["Unsubscribed"], KIND["Email Marked as Spam"]})
 
 _DONE_TO_CUSTOMERS = {
     "identify",

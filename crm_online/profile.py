@@ -58,14 +58,14 @@ def read_consent(raw: msgspec.Raw) -> tuple[str, ...] | None:
     try:
         given = _consent(raw).category_preferences
     except msgspec.MsgspecError:
-        return None if raw == b"null" else ()
+        return None if bytes(raw) == b"null" else ()
     if isinstance(given, msgspec.UnsetType):
         return None
     try:
         said = _preferences(given)
     except msgspec.MsgspecError:
         return ()
-    granted = sorted(n for n, v in said.items() if v == b"true" and len(n) <= MAX_LENGTH)
+    granted = sorted(n for n, v in said.items() if bytes(v) == b"true" and len(n) <= MAX_LENGTH)
     return tuple(granted[:MAX_CATEGORIES])
 
 

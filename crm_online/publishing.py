@@ -133,6 +133,7 @@ class Publisher:
             None if moment.consent is None else list(moment.consent),
             moment.traits,
             list(recommended),
+            moment.unsubscribed,
         )
         ce = headers(b"crm.score.updated", self._source, name, at)
         return Message(moment.customer.encode(), _encode(update), _traced(ce, moment, name))

@@ -106,6 +106,7 @@ class ScoreUpdate(msgspec.Struct, frozen=True, gc=False):
     consent: list[str] | None = None
     traits: dict[str, Trait] = msgspec.field(default_factory=dict)
     recommended: list[str] = msgspec.field(default_factory=list)
+    unsubscribed: bool = False
     schema_version: int = 1
 
 

@@ -16,6 +16,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from crm_online.endpoints import Endpoints
 from crm_online.kinds import KIND
 
 __all__ = ["CHURN_MODEL", "CLUSTER_MODEL", "SETTINGS_FILE", "VALUE_MODEL", "ModelSpec", "Settings"]
@@ -125,6 +126,19 @@ class Settings(BaseSettings):
     timezone: str = Field("UTC", description="Of customers whose events name none.")
     max_action_age_seconds: PositiveFloat = Field(
         3600.0, description="Triggers older than this against Kafka's timestamp send nothing."
+    )
+
+    # Webhooks
+    webhooks: Endpoints = Field(
+        (), description="Endpoints that get actions; without one, deliver does not run."
+    )
+    webhook_first_retry_seconds: PositiveFloat = 5.0
+    webhook_last_retry_seconds: PositiveFloat = 86_400.0
+    webhook_give_up_hours: PositiveFloat = Field(
+        72.0, description="Actions older than this are not delivered any more."
+    )
+    webhook_disable_days: PositiveFloat = Field(
+        5.0, description="An endpoint that took nothing for so long is disabled."
     )
 
     # Models
@@ -274,6 +288,8 @@ class Settings(BaseSettings):
             )
         if self.max_in_flight_events < self.max_batch:
             raise ValueError("max_in_flight_events must be at least max_batch")
+        if self.webhook_last_retry_seconds < self.webhook_first_retry_seconds:
+            raise ValueError("webhook_last_retry_seconds must be at least the first")
         if (self.kafka_username is None) != (self.kafka_password is None):
             raise ValueError("kafka_username and kafka_password belong together")
         if self.kafka_key_file is not None and self.kafka_certificate_file is None:

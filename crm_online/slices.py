@@ -42,6 +42,7 @@ class Moment(msgspec.Struct, gc=False):
     timezone: str
     consent: tuple[str, ...] | None
     traits: dict[str, Trait]
+    unsubscribed: bool
     trace: bytes = b""
 
     @classmethod
@@ -81,6 +82,7 @@ class Moment(msgspec.Struct, gc=False):
             state.timezone,
             state.consent,
             state.traits,
+            state.unsubscribed,
         )
 
 

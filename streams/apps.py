@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from streams.batches import BatchApp
 from streams.connection import faust_options
+from streams.delivering.service import DeliverService
 from streams.ending import end_process
 from streams.figures import RoleFigures
 from streams.health import RoleHealth
@@ -19,6 +20,7 @@ from streams.lease import Lease, Pulse
 from streams.options import usable
 from streams.roles.act import ActRole
 from streams.roles.cache import CacheRole
+from streams.roles.deliver import DeliverRole
 from streams.roles.learn import LearnOwner, LearnRole
 from streams.roles.score import ScoreRole
 from streams.roles.tasks import Stop
@@ -54,7 +56,7 @@ class RoleApp(BatchApp):
 
     def __init__(self, name: str, role: Role, settings: Settings, stop: Stop, lease: Lease) -> None:
         self.role = role
-        self.companions: list[RoleApp] | None = None
+        self.companions: list[RoleApp | DeliverService] | None = None
         self._settings = settings
         self._opened = self._stalled = False
         topics = [settings.topic(noun) for noun in role.nouns]
@@ -130,7 +132,7 @@ class RoleApp(BatchApp):
         self._watchdog.look(seen, topics, ends)
 
 
-def make_app(name: str, settings: Settings, stop: Stop) -> RoleApp:
+def make_app(name: str, settings: Settings, stop: Stop) -> RoleApp | DeliverService:
     """Make the app of one role.
 
     Parameters
@@ -206,16 +208,21 @@ def _act(settings: Settings, stop: Stop) -> RoleApp:
     return app
 
 
+def _deliver(settings: Settings, stop: Stop) -> DeliverService:
+    return DeliverService(DeliverRole(settings, stop), settings, stop)
+
+
 def _lease(settings: Settings) -> Lease:
     pulse = Pulse(settings.max_pause_seconds, end_process)
     return Lease(settings.session_timeout_seconds, pulse)
 
 
-ROLES: Final[dict[str, Callable[[Settings, Stop], RoleApp]]] = {
+ROLES: Final[dict[str, Callable[[Settings, Stop], RoleApp | DeliverService]]] = {
     "score": _score,
     "learn": _learn,
     "cache": _cache,
     "act": _act,
+    "deliver": _deliver,
 }
 
 
@@ -227,6 +234,8 @@ def __getattr__(name: str) -> object:
         settings = load()
         first, *others = usable(ROLES, settings) if name == "app" else [name]
         made = make_app(first, settings, end_process)
+        if not isinstance(made, RoleApp):
+            raise AttributeError("deliver is no Faust app: run `crm-online worker --roles deliver`")
         made.companions = [make_app(other, settings, end_process) for other in others]
         return made
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

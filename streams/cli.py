@@ -6,6 +6,7 @@ import typer
 
 from streams import options
 from streams.dead_letters.commands import commands as dead_letters
+from streams.delivering.commands import commands as endpoints
 from streams.demo.commands import demo
 from streams.evaluating.commands import evaluate_app
 from streams.exits import Commands
@@ -28,8 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-
-for group in (dead_letters, evaluate_app, models, items, rules, export_app):
+for group in (dead_letters, evaluate_app, models, items, rules, export_app, endpoints):
     app.add_typer(group)
 for command in (verify, adopt, reset, backup, restore, uplift, demo):
     app.command()(command)
@@ -71,7 +71,7 @@ def worker(
     set_: options.Set = None,
     settings_file: options.SettingsFile = None,
 ) -> None:
-    """Run the service: read events, score, learn, fill the cache, act by rules, serve HTTP.
+    """Run the service: events, scores, models, cache, actions, webhooks, HTTP.
 
     Examples:
       crm-online worker

@@ -275,7 +275,9 @@ def _sentence(error: ValidationError, given: Mapping[str, _Given]) -> str:
         return f"the settings do not fit each other: {message}{_set_by(message, given)}"
     default = Settings.model_fields[name].default
     shown = "" if default is None or isinstance(default, dict | SecretStr) else f", {default}"
-    return f"{given[name].label}: {message}; correct it, or remove it for the default{shown}"
+    place = ".".join(map(str, first["loc"][1:]))  # within a list of endpoints, say
+    place = f"{name}.{place}: " if place else ""
+    return f"{given[name].label}: {place}{message}; correct it, or remove it for the default{shown}"
 
 
 def _set_by(message: str, given: Mapping[str, _Given]) -> str:

@@ -60,6 +60,10 @@ class RoleFigures:
         When the newest record done with was written to its topic, seconds since 1970.
     quality
         Model, window and figure to its value, from settled predictions.
+    webhooks
+        Endpoint and result, such as ``delivered``, to how many actions.
+    disabled
+        Endpoint to whether it is disabled.
     """
 
     consumed: int = 0
@@ -73,3 +77,5 @@ class RoleFigures:
     models_at: Mapping[str, float] = field(default_factory=dict)
     newest: float | None = None
     quality: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
+    webhooks: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    disabled: Mapping[str, bool] = field(default_factory=dict)

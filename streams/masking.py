@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
+
+from crm_online.endpoints import Endpoint
 
 __all__ = ["MASK", "masked", "masked_address"]
 
@@ -27,7 +30,15 @@ def masked(value: Any) -> Any:
         return masked_address(value.get_secret_value())
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, Endpoint):
+        return {name: masked(each) for name, each in value} | {"url": _masked_path(value)}
     return [masked(each) for each in value] if isinstance(value, tuple) else value
+
+
+def _masked_path(endpoint: Endpoint) -> str:
+    """Show whose address it is: many services have their secret in the path."""
+    parts = urlsplit(endpoint.url.get_secret_value())
+    return f"{parts.scheme}://{parts.netloc}/{MASK}"
 
 
 def masked_address(text: str) -> str:

@@ -51,8 +51,8 @@ __all__ = [
     "usable",
 ]
 
-# As of `streams.apps`, which takes seconds to import; `web` is no app of Faust's.
-ROLES: Final = ("score", "learn", "cache", "act", "web")
+# As of `streams.apps`, which takes seconds to import; `deliver` and `web` are no Faust apps.
+ROLES: Final = ("score", "learn", "cache", "act", "deliver", "web")
 _SETTINGS = "Settings"
 _COLUMNS = "Columns of --format csv"
 
@@ -187,7 +187,7 @@ def parse_roles(text: str) -> list[str]:
     Examples
     --------
     >>> parse_roles("score,learn"), parse_roles("all")
-    (['score', 'learn'], ['score', 'learn', 'cache', 'act', 'web'])
+    (['score', 'learn'], ['score', 'learn', 'cache', 'act', 'deliver', 'web'])
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     if names == ["all"]:
@@ -199,11 +199,13 @@ def parse_roles(text: str) -> list[str]:
 
 
 def usable(roles: Iterable[str], settings: Settings) -> list[str]:
-    """Return the roles that have something to do: `act` needs rules, and `web` a port."""
-    idle = {"act"} if settings.rules_file is None else set()
-    if not settings.web_port:
-        idle.add("web")
-    return [name for name in roles if name not in idle]
+    """Return those with something to do: `act` has rules, `deliver` endpoints, and `web` a port."""
+    idle = {
+        "act": settings.rules_file is None,
+        "deliver": not settings.webhooks,
+        "web": not settings.web_port,
+    }
+    return [name for name in roles if not idle.get(name)]
 
 
 def settings_of(file: Path | None, pairs: list[str] | None, **flags: Any) -> Settings:

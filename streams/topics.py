@@ -23,9 +23,11 @@ __all__ = [
     "plan",
 ]
 
-SINGLE_PARTITION: Final = frozenset({"outcomes", "interactions", "items", "models", "metrics"})
+SINGLE_PARTITION: Final = frozenset(
+    {"outcomes", "interactions", "items", "models", "metrics", "endpoints"}
+)
 COMPACTED: Final = frozenset(
-    {"scores", "recommendations", "items", "models", "state", "action-state"}
+    {"scores", "recommendations", "items", "models", "state", "action-state", "endpoints"}
 )
 DELETED: Final = frozenset(
     {"events", "outcomes", "interactions", "actions", "actions.retry", "dead-letters"}

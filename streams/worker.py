@@ -15,6 +15,7 @@ import uvloop
 
 from crm_online.errors import BrokerUnavailable, ConfigurationError
 from streams.apps import RoleApp, make_app
+from streams.delivering.service import DeliverService
 from streams.ending import end_process
 from streams.logs import configure_logs
 from streams.memory import share_one_heap
@@ -51,7 +52,7 @@ class Worker:
         self._failed: asyncio.Future[None] = loop.create_future()
         self._failed.add_done_callback(_retrieve)
         self.ready = False
-        self.apps: dict[str, RoleApp] = {
+        self.apps: dict[str, RoleApp | DeliverService] = {
             name: make_app(name, settings, self.fail) for name in roles if name != WEB
         }
         if WEB in roles and not settings.web_port:

@@ -101,7 +101,7 @@ class Limits:
         consent = latest.consent if latest is not None else None
         if consent is not None and asked.rule.category not in consent:
             return Verdict("suppressed", "consent")
-        if asked.state.unsubscribed and asked.rule.channel == "email":
+        if latest is not None and latest.unsubscribed and asked.rule.channel == "email":
             return Verdict("suppressed", "unsubscribed")
         return None
 

@@ -13,7 +13,6 @@ __all__ = ["remember"]
 
 VIEWED_ITEMS: Final = 16
 CART_ITEMS: Final = 32
-UNSUBSCRIBED: Final = frozenset({"Unsubscribed", "Email Marked as Spam"})
 ORDERED: Final = frozenset({"Order Completed", "Completed Order"})
 
 
@@ -44,6 +43,7 @@ def remember(state: ActionState, score: ScoreUpdate, now: float) -> Look:
         score.consent,
         score.traits,
         score.recommended,
+        score.unsubscribed,
     )
     if before is not None and before.segment != score.segment:
         state.visited = [s for s in state.visited if s != before.segment] + [before.segment]
@@ -67,8 +67,6 @@ def _take_event(state: ActionState, score: ScoreUpdate, at: float) -> str:
         state.cart, state.cart_at = (kept + score.items)[-CART_ITEMS:], at
     elif score.event == "Product Removed":
         state.cart = [item for item in state.cart if item not in score.items]
-    elif score.event in UNSUBSCRIBED:
-        state.unsubscribed = True
     return ""
 
 

@@ -32,6 +32,7 @@ class Latest(msgspec.Struct, array_like=True, gc=False):
     consent: list[str] | None
     traits: dict[str, Trait]
     recommended: list[str]
+    unsubscribed: bool = False
 
 
 class Spark(msgspec.Struct, array_like=True, gc=False):
@@ -93,8 +94,6 @@ class ActionState(msgspec.Struct, array_like=True, gc=False):
         Items in it, and when that last changed.
     last_activity
         Of the customer.
-    unsubscribed
-        From the channel ``email``.
     sends, held
         What counts towards caps, and what waits.
     sent
@@ -118,7 +117,6 @@ class ActionState(msgspec.Struct, array_like=True, gc=False):
     cart: list[str] = msgspec.field(default_factory=list)
     cart_at: float = 0.0
     last_activity: float = 0.0
-    unsubscribed: bool = False
     sends: list[Send] = msgspec.field(default_factory=list)
     held: list[Held] = msgspec.field(default_factory=list)
     sent: int = 0

@@ -116,6 +116,7 @@ class ScoreUpdate(_Record):
         {}, description="Those of the setting kept_traits."
     )
     recommended: list[StrictStr] = Field([], description="Items of the newest list, best first.")
+    unsubscribed: StrictBool = Field(default=False, description="From e-mail, or called it spam.")
     schema_version: StrictInt = 1
 
 

@@ -10,7 +10,7 @@ import msgspec
 from crm_online.customers.dedupe import remember
 from crm_online.customers.treated import NEVER, Treated
 from crm_online.events import CustomerEvent
-from crm_online.kinds import INTERACTION, ORDER, REFUND, SUBSCRIPTION_CANCELLED
+from crm_online.kinds import INTERACTION, ORDER, REFUND, SUBSCRIPTION_CANCELLED, UNSUBSCRIBED
 from crm_online.profile import Trait, read_traits
 
 __all__ = [
@@ -116,6 +116,7 @@ class CustomerState(msgspec.Struct, array_like=True, gc=False):
     traits: dict[str, Trait] = msgspec.field(default_factory=dict)
     treatments: list[Treated] = msgspec.field(default_factory=list)
     treated: tuple[int, int, int, float, int] = NEVER  # place on crm.scores of the last one
+    unsubscribed: bool = False
 
     @property
     def place(self) -> tuple[int, float]:
@@ -168,6 +169,8 @@ def apply_event(state: CustomerState, event: CustomerEvent, rules: Rules) -> Non
         _apply_refund(state, event, rules, days)
     elif event.kind == SUBSCRIPTION_CANCELLED:
         _fix_labels(state, event.at)
+    elif event.kind in UNSUBSCRIBED:
+        state.unsubscribed = True
     if event.items and event.kind in INTERACTION and days >= 0.0:
         _apply_touch(state, event, rules)
     if days >= 0.0:

@@ -23,7 +23,6 @@ from crm_online.simulation.population_settings import PopulationSettings
 from crm_online.simulation.raw import RawEvent
 from crm_online.simulation.replay import Pace, Send, Step, plan_replay
 from crm_online.sinks.redis import CacheReader, connect
-from streams.apps import RoleApp
 from streams.configuration import only
 from streams.demo.board import Board
 from streams.demo.promises import Promise, promises
@@ -34,6 +33,7 @@ from streams.embedded.server import free_ports
 from streams.feeding import feed
 from streams.logs import configure_logs
 from streams.progress import Stage, progress_bar
+from streams.reporting import Reported
 from streams.topics import plan
 from streams.worker import Worker
 
@@ -164,7 +164,7 @@ def _until(deadline: float, events: Iterator[RawEvent]) -> Iterator[RawEvent]:
     return takewhile(lambda _: time.monotonic() < deadline, events)
 
 
-async def _caught_up(board: Board, cache: RoleApp) -> None:
+async def _caught_up(board: Board, cache: Reported) -> None:
     """Wait for the slower of scorer and cache: the embedded broker drops what nobody reads."""
     while board.sent - len(board.scored) > MOST_AHEAD or cache.health().lag > MOST_AHEAD:  # noqa: ASYNC110
         await asyncio.sleep(GATE_SECONDS)

@@ -79,6 +79,11 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...], Read]]] = {
         ("reason",),
         lambda report, _: [((reason,), n) for reason, n in report.figures.rejected.items()],
     ),
+    "crm_webhooks": (
+        "Actions delivered, put back or dropped, and attempts, by endpoint.",
+        ("endpoint", "result"),
+        lambda report, _: list(report.figures.webhooks.items()),
+    ),
 }
 GAUGES: Final[dict[str, tuple[str, tuple[str, ...], Read]]] = {
     "crm_role_live": (
@@ -115,6 +120,11 @@ GAUGES: Final[dict[str, tuple[str, tuple[str, ...], Read]]] = {
         "Age of the newest record in the cache while others wait; 0 where none does.",
         (),
         _cache_age,
+    ),
+    "crm_webhook_disabled": (
+        "1 where an endpoint is disabled and gets nothing.",
+        ("endpoint",),
+        lambda report, _: [((name,), off) for name, off in report.figures.disabled.items()],
     ),
     "crm_settled_quality": (
         "Quality of predictions published before their labels were known.",

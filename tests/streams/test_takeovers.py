@@ -16,8 +16,11 @@ from confluent_kafka.admin import AdminClient
 from crm_online.customers.store import peek
 from crm_online.internal import PROGRESS_KEY
 from crm_online.settings import Settings
+from streams.apps import RoleApp
 from streams.connection import admin_options
 from streams.embedded import RealKafka, Valkey
+from streams.lease import Lease
+from streams.worker import Worker
 from tests.streams.job import (
     Process,
     Tail,
@@ -32,6 +35,12 @@ from tests.streams.test_job_restarts import NOUNS, assert_exact, assert_learned_
 
 pytestmark = pytest.mark.asyncio
 SILENT = "heard nothing from its group"
+
+
+def lease_of(worker: Worker, role: str) -> Lease:
+    app = worker.apps[role]
+    assert isinstance(app, RoleApp)
+    return app.lease
 
 
 def assert_nothing_stale(records: Iterable[Any]) -> None:
@@ -119,7 +128,7 @@ async def test_a_worker_goes_on_after_the_broker_was_away_beyond_its_session(
         await send(events[:-400], settings, None)
         await tail.until(lambda: len(tail.records["scores"]) > 100)
         own_kafka.kill()
-        await until(lambda: worker.apps["score"].lease.lost and worker.apps["learn"].lease.lost)
+        await until(lambda: all(lease_of(worker, role).lost for role in ("score", "learn")))
         await asyncio.to_thread(own_kafka.start)
         await send(events[-400:], settings, None)
         await tail.until_applied()
@@ -143,7 +152,7 @@ async def test_a_lost_lease_is_won_back_though_the_group_still_counts_us_in(
             await send(part, settings, None)
             before = figures.lease_losses
             for name in ("score", "learn"):
-                lease = worker.apps[name].lease
+                lease = lease_of(worker, name)
                 # A heartbeat on its way may renew it before anyone looks.
                 while not lease.lost:
                     lease._since = lease.clock() - 2 * settings.session_timeout_seconds

@@ -67,6 +67,7 @@ def test_there_is_every_command() -> None:
     wanted |= {f"items {name}" for name in ("load", "list", "show")}
     wanted |= {f"rules {name}" for name in ("check", "simulate")} | {"uplift"}
     wanted |= {f"export {name}" for name in ("segment", "at-risk", "recommendations")}
+    wanted |= {f"endpoints {name}" for name in ("list", "enable")}
     assert set(COMMANDS) == wanted
     assert {name for name, _ in EXAMPLES} == wanted
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import cache
 from itertools import pairwise

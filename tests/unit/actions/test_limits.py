@@ -90,8 +90,7 @@ def test_who_is_on_the_suppression_list_gets_nothing() -> None:
 
 def test_who_unsubscribed_gets_no_email_and_still_a_push() -> None:
     rules = rule_set(RISK, RISK | {"channel": "push"})
-    left = score("ann", START, event="Unsubscribed")
-    found = run(rules, left, *swings(first=1.0))
+    found = run(rules, *swings(unsubscribed=True))
     assert said(found) == [("suppressed", "unsubscribed"), ("sent", None)]
 
 

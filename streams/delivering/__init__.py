@@ -1,0 +1,1 @@
+"""Delivers actions as signed webhooks; the topic is the outbox."""
