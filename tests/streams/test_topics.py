@@ -42,6 +42,7 @@ def test_plan_gives_each_topic_the_policy_it_needs() -> None:
         "scores",
         "recommendations",
         "items",
+        "endpoints",
         "models",
         "state",
         "action-state",
