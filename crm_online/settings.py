@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 from zoneinfo import available_timezones
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -18,27 +18,25 @@ from pydantic_settings import (
 
 from crm_online.endpoints import Endpoints
 from crm_online.kinds import KIND
+from crm_online.model_specs import (
+    CHURN_MODEL,
+    CLUSTER_MODEL,
+    VALUE_MODEL,
+    Challengers,
+    ModelSpec,
+)
 
-__all__ = ["CHURN_MODEL", "CLUSTER_MODEL", "SETTINGS_FILE", "VALUE_MODEL", "ModelSpec", "Settings"]
+__all__ = ["SETTINGS_FILE", "Settings"]
 
 SETTINGS_FILE = "CRM_SETTINGS_FILE"
 
 _SERVER: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/@\[\]]+):[0-9]{1,5}")
 _REDIS_SCHEMES: Final = ("redis://", "rediss://", "unix://")
 
-ModelSpec = dict[str, Any]
 Positive = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 MOST_OPEN: Final = 1000  # predictions of a customer that await their labels
-CHURN_MODEL: ModelSpec = {"class": "crm_online.models.pacing.TwoPaces"}
-VALUE_MODEL: ModelSpec = {"class": "crm_online.models.spend.ExpectedSpend"}
-CLUSTER_MODEL: ModelSpec = {
-    "pipeline": [
-        {"class": "river.preprocessing.StandardScaler"},
-        {"class": "river.cluster.KMeans", "n_clusters": 5, "halflife": 0.05, "seed": 7},
-    ]
-}
 
 
 class Settings(BaseSettings):
@@ -145,10 +143,10 @@ class Settings(BaseSettings):
     churn_model: ModelSpec = CHURN_MODEL
     value_model: ModelSpec = VALUE_MODEL
     cluster_model: ModelSpec = CLUSTER_MODEL
-    churn_challengers: dict[str, ModelSpec] = Field(
+    churn_challengers: Challengers = Field(
         {}, description="Names to models that learn beside churn_model; the best one predicts."
     )
-    value_challengers: dict[str, ModelSpec] = Field(
+    value_challengers: Challengers = Field(
         {}, description="Names to models that learn beside value_model; the best one predicts."
     )
     min_outcomes: Positive = Field(
@@ -249,20 +247,6 @@ class Settings(BaseSettings):
     def _code(cls, value: str) -> str:
         if not re.fullmatch("[A-Z]{3}", value):
             raise ValueError("write the three capitals of ISO 4217, such as EUR")
-        return value
-
-    @field_validator("churn_challengers", "value_challengers")
-    @classmethod
-    def _named(cls, value: dict[str, ModelSpec]) -> dict[str, ModelSpec]:
-        for name, spec in value.items():
-            if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,31}", name) or name == "main":
-                raise ValueError(
-                    f"{name!r} names no challenger: use up to 32 small letters, digits, '-' and "
-                    "'_'; 'main' is the model that is configured itself"
-                )
-            share = spec.get("share", 1.0)
-            if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-                raise ValueError(f"the share of {name} must be above 0 and at most 1")
         return value
 
     @field_validator("activity_kinds")

@@ -111,9 +111,18 @@ TOPICS: Final[dict[str, Topic]] = {
         "customer id",
         ("crm.action.decided",),
         ("act",),
-        (),
+        ("deliver",),
     ),
-    "actions.retry": Topic("Reserved.", "customer id", (), (), ()),
+    "actions.retry": Topic(
+        "Actions that an endpoint did not take, to be tried again.",
+        "customer id",
+        ("crm.action.decided",),
+        ("deliver",),
+        ("deliver",),
+    ),
+    "endpoints": Topic(
+        "How endpoints of webhooks stand.", "endpoint", (INTERNAL,), ("deliver",), ("deliver",)
+    ),
     "action-state": Topic(
         "What each customer was sent.", "customer id", (INTERNAL,), ("act",), ("act",)
     ),

@@ -6,9 +6,10 @@ import json
 from typing import Any, Final
 
 from crm_online.errors import ConfigurationError
+from crm_online.model_specs import ModelSpec
 from crm_online.models.active import new_models
 from crm_online.models.contest import MAIN, Contest, Entry
-from crm_online.settings import ModelSpec, Settings
+from crm_online.settings import Settings
 
 __all__ = ["CONTESTED", "new_contests", "new_entries"]
 

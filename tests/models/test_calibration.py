@@ -9,11 +9,11 @@ import pytest
 from numpy.typing import NDArray
 from river import base, checks
 
+from crm_online.model_specs import CHURN_MODEL
 from crm_online.models.bayesian import BayesianLogistic
 from crm_online.models.calibration import Calibrated
 from crm_online.models.classifiers import freeze_classifier
 from crm_online.models.registry import build
-from crm_online.settings import CHURN_MODEL
 from tests.models.shops import FEATURES, rows_of, shop
 
 Numbers = NDArray[np.float64]

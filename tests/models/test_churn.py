@@ -24,6 +24,7 @@ from river import (
     tree,
 )
 
+from crm_online.model_specs import CHURN_MODEL
 from crm_online.models.bayesian import BayesianLogistic, FrozenBayesian
 from crm_online.models.calibration import Calibrated
 from crm_online.models.churn import ChurnModel
@@ -31,7 +32,6 @@ from crm_online.models.classifiers import freeze_classifier
 from crm_online.models.frozen import FrozenLinear, FrozenSteps
 from crm_online.models.pacing import TwoPaces
 from crm_online.models.registry import build
-from crm_online.settings import CHURN_MODEL
 from tests.models.shops import FEATURES, examples, rounding, rows_of, shop, taught_examples
 
 SCALED = [

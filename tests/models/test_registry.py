@@ -6,14 +6,14 @@ import pytest
 from river import base
 
 from crm_online.errors import ConfigurationError
+from crm_online.model_specs import CHURN_MODEL, CLUSTER_MODEL, VALUE_MODEL
 from crm_online.models.registry import build
 from crm_online.models.spend import ExpectedSpend
-from crm_online.settings import CHURN_MODEL, CLUSTER_MODEL, VALUE_MODEL
 
 STEP = {"class": "river.preprocessing.StandardScaler"}
 
 
-def test_default_models_are_built_with_their_parameters() -> None:
+def test_model_specs_are_built_with_their_parameters() -> None:
     churn = build(CHURN_MODEL, "churn_model", kind=base.Classifier)
     assert str(churn) == "TwoPaces"
     assert isinstance(build(VALUE_MODEL, kind=base.Regressor), ExpectedSpend)

@@ -18,11 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from river import checks, cluster, compose, preprocessing
 
+from crm_online.model_specs import CLUSTER_MODEL
 from crm_online.models.clusters import ClusterModel, FrozenKMeans
 from crm_online.models.frozen import FrozenSteps
 from crm_online.models.registry import build
 from crm_online.models.segments import DEFAULT_EDGES, RFM_TABLE, SEGMENTS, RfmSegments
-from crm_online.settings import CLUSTER_MODEL
 
 # Segment: lowest and highest recency score, lowest and highest frequency-and-money score.
 PUBLISHED = {

@@ -28,6 +28,7 @@ from river import (
 
 from crm_online.errors import SnapshotError
 from crm_online.log import LogRecord, Message
+from crm_online.model_specs import CHURN_MODEL, CLUSTER_MODEL
 from crm_online.models.churn import ChurnModel
 from crm_online.models.clusters import ClusterModel
 from crm_online.models.registry import build
@@ -36,7 +37,6 @@ from crm_online.models.snapshots import SnapshotReader, pack, tombstones
 from crm_online.models.spend import ExpectedSpend
 from crm_online.models.unpickling import load
 from crm_online.models.value import ValueModel
-from crm_online.settings import CHURN_MODEL, CLUSTER_MODEL
 from crm_online.signing import sign
 from tests.models.shops import FEATURES, rows_of, shop
 

@@ -18,7 +18,7 @@ from crm_online.evaluation.gathering import Predictions
 from crm_online.evaluation.sweeps import mean_so_far, sweeps
 from crm_online.inprocess import InProcess
 from crm_online.log import LogRecord
-from crm_online.settings import CHURN_MODEL
+from crm_online.model_specs import CHURN_MODEL
 from crm_online.simulation.offline import score_history
 from crm_online.simulation.raw import RawEvent
 from crm_online.simulation.replay import plan_replay
