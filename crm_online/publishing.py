@@ -94,13 +94,15 @@ class Publisher:
         effects.progress = progress_message(partition.progress)
 
     def _scores(self, batch: Slice, scored: Scored) -> list[Message]:
-        live = batch.live
-        return [
-            self._score(moment, scored, row, live[moment.customer].offered)
-            if moment.customer in live
-            else self._score(moment, scored, row, ())
-            for row, moment in enumerate(batch.moments)
-        ]
+        """Make all scores; a list stands in that of its own moment, and in those behind it."""
+        newest: dict[str, Sequence[str]] = {}
+        messages = []
+        for row, moment in enumerate(batch.moments):
+            who = moment.customer
+            if batch.wanted.get(who) is moment and who in batch.live:
+                newest[who] = batch.live[who].offered
+            messages.append(self._score(moment, scored, row, newest.get(who, moment.offered)))
+        return messages
 
     def _score(
         self, moment: Moment, scored: Scored, row: int, recommended: Sequence[str]

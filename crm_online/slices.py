@@ -43,6 +43,7 @@ class Moment(msgspec.Struct, gc=False):
     consent: tuple[str, ...] | None
     traits: dict[str, Trait]
     unsubscribed: bool
+    offered: tuple[str, ...]
     trace: bytes = b""
 
     @classmethod
@@ -83,6 +84,7 @@ class Moment(msgspec.Struct, gc=False):
             state.consent,
             state.traits,
             state.unsubscribed,
+            state.offered,
         )
 
 

@@ -42,7 +42,7 @@ def remember(state: ActionState, score: ScoreUpdate, now: float) -> Look:
         score.timezone,
         score.consent,
         score.traits,
-        score.recommended,
+        score.recommended or (before.recommended if before is not None else []),
         score.unsubscribed,
     )
     if before is not None and before.segment != score.segment:

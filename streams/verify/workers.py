@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 if TYPE_CHECKING:
     from crm_online.settings import Settings
@@ -157,6 +157,8 @@ def variables(settings: Settings) -> Iterator[tuple[str, str]]:
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
+    if isinstance(value, BaseModel):
+        return {name: _plain(each) for name, each in value}
     return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -80,6 +80,13 @@ class _Writes:
     async def send(self, topic: str, partition: int, messages: Sequence[Message]) -> list[Any]:
         del partition
         self.asked += [topic] if messages else []
+        return []
+
+    async def send_outputs(
+        self, partition: int, outputs: Mapping[str, Sequence[Message]]
+    ) -> list[Any]:
+        for noun, messages in outputs.items():
+            await self.send(SETTINGS.topic(noun), partition, messages)
         return []
 
     async def deliver(self, topic: str, partition: int, messages: Sequence[Message]) -> None:

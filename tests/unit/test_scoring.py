@@ -183,6 +183,29 @@ def test_items_just_bought_are_not_recommended_again() -> None:
     assert "p-3" in items
 
 
+def test_no_score_has_a_list_that_a_later_touch_made() -> None:
+    both = InProcess(Settings())
+    others = [
+        event(f"c-{n}", n + 0.01, "Product Viewed", items=[item])
+        for n in range(30)
+        for item in ("p-1", "p-2", "p-3")
+    ]
+    mine = [
+        event("me", 40.0, "Product Viewed", items=["p-1"]),
+        event("me", 40.001, "Product Viewed", items=["p-2"]),
+        event("me", 40.002, "Email Opened"),
+    ]
+    records = log_of([*others, *mine])
+    for record in records[: len(others)]:
+        list(both.process(0, [record]))
+    effects = list(both.process(0, records[len(others) :]))
+    (offer,) = [o for o in written(effects, "recommendations") if o["customer_id"] == "me"]
+    offered = [item["item_id"] for item in offer["items"]]
+    scores = [s for s in written(effects, "scores") if s["customer_id"] == "me"]
+    assert offered
+    assert [score["recommended"] for score in scores] == [[], [], offered]
+
+
 def test_every_recommended_item_says_why(population: list[LogRecord]) -> None:
     lists = list(written(run(population), "recommendations"))
     reasons = [item["reason"] for one in lists for item in one["items"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -32,6 +33,10 @@ CLASSIFIERS: dict[str, Any] = {
 }
 
 
+# Only the last list of a batch goes out: whether a score has one depends on what comes behind it.
+LISTS = re.compile(rb'"recommended":\[[^]]*\]')
+
+
 def said(events: Sequence[RawEvent]) -> list[tuple[int, bytes]]:
     """Return all scores and outcomes, each with the offset of the record that it came with."""
     values = [
@@ -40,7 +45,7 @@ def said(events: Sequence[RawEvent]) -> list[tuple[int, bytes]]:
         for noun in ("scores", "outcomes")
         for message in effects.outputs.get(noun, ())
     ]
-    return [(_offset(value), value) for value in values]
+    return [(_offset(value), LISTS.sub(b"", value)) for value in values]
 
 
 @cache
