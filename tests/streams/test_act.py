@@ -278,6 +278,7 @@ def _essence(record: Any) -> tuple[Any, ...]:
 
 @pytest.mark.real
 @pytest.mark.asyncio
+@pytest.mark.long
 async def test_what_customers_were_sent_goes_along_to_another_topic_and_to_more_partitions(
     app: str, real_kafka: RealKafka, valkey: Valkey, rules_file: Path, tmp_path: Path
 ) -> None:
