@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Feed"]
 
 STEP_SECONDS: Final = 0.05
-PATIENCE_SECONDS: Final = 120.0  # with workers that do not begin: the comparison will tell
+PATIENCE_SECONDS: Final = 600.0  # with workers that do not begin: the comparison will tell
 HEAD: Final = 0.02  # of the stream stands on the log before any worker reads
 
 

@@ -32,6 +32,7 @@ def as_json(figures: Figures) -> dict[str, Any]:
         "joins": done[Kind.JOIN],
         "deaths": figures.deaths,
         "longest_stall_seconds": round(figures.longest_stall_seconds, 2),
+        "scored_while_disturbed": figures.scored_while_disturbed,
         "seconds": round(figures.seconds, 1),
         "differences": [sentence for check in checks for sentence in check.differences],
     }
@@ -51,6 +52,7 @@ def as_table(figures: Figures) -> RenderableType:
         f"{figures.outcome.events:,} events in {figures.seconds:,.0f} s; {done or 'undisturbed'}",
         f"{figures.outcome.repeated:,} events were scored again; their outputs have the same ce_id",
         f"{figures.longest_stall_seconds:.1f} s was the longest time without progress",
+        f"{figures.scored_while_disturbed:,} scores were there when the last disturbance was over",
         *(f"a worker ended by itself: {death}" for death in figures.deaths[:DEATHS]),
         *(each for check in figures.outcome.checks for each in check.differences),
         "exact" if figures.exact else "NOT exact",

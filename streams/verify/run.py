@@ -65,6 +65,8 @@ class Figures:
         What workers said that ended by themselves.
     outcome
         Of the comparison.
+    scored_while_disturbed
+        How many scores stood there when the last disturbance was over.
     seconds
         From the first event until all was applied, learned and cached.
     """
@@ -73,6 +75,7 @@ class Figures:
     deaths: list[str] = field(default_factory=list)
     outcome: Outcome = field(default_factory=lambda: Outcome(0, 0, []))
     longest_stall_seconds: float = 0.0
+    scored_while_disturbed: int = 0
     seconds: float = 0.0
 
     @property
@@ -152,6 +155,7 @@ class Run:
                 self._begin(each, fleet)
             while feed.share < 1.0 or self._under_way:
                 await self._rest(fleet, feed)
+            self.figures.scored_while_disturbed = self._progress.scored
             await feed.finish()
         self._say("all is sent: waiting until it is applied, learned and cached")
         unfinished = await settle(self._settings, self._progress, lambda: self._keep(fleet))
