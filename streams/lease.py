@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from threading import Thread
+from threading import Lock, Thread
 from typing import Final
 
 from aiokafka.errors import KafkaError
@@ -134,22 +134,26 @@ class Lease:
         self._seconds = seconds
         self._pulse = pulse
         self._since: float | None = None
+        self._changing = Lock()
         self.lost = False
 
     def grant(self, at: float) -> None:
         """Take note that the group let us in, asked at this time."""
-        self._since = at
-        self.lost = False
+        with self._changing:
+            self._since = at
+            self.lost = False
 
     def renew(self, at: float) -> None:
         """Take note of a successful heartbeat that was sent at this time; one too late is none."""
-        since = self._since
-        if since is not None and not self.lapsed():
-            self._since = max(since, at)
+        with self._changing:
+            since = self._since
+            if since is not None and not self.lapsed():
+                self._since = max(since, at)
 
     def release(self) -> None:
         """Give it back: nothing is owned and nothing under way, so nothing can be lost."""
-        self._since = None
+        with self._changing:
+            self._since = None
 
     @property
     def granted(self) -> bool:
