@@ -118,7 +118,7 @@ class OutputProducer:
         Returns
         -------
         list of asyncio.Future
-            One for each record batch; done when all replicas have it.
+            One for each record batch; done with its offset and time when all replicas have it.
         """
         if not messages:
             return []
@@ -190,7 +190,7 @@ class OutputProducer:
             if delivery.cancelled():
                 return  # nobody waits any more
             if error is None:
-                delivery.set_result(None)
+                delivery.set_result(done.result())
             else:
                 delivery.set_exception(error)
                 delivery.exception()  # or asyncio complains where nobody asks

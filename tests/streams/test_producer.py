@@ -48,7 +48,8 @@ async def test_delivers_in_order_with_headers_and_tombstones(
             producer.send(f"{app}.scores", 0, sent[150:]),
         )
         assert all(len(futures) > 1 for futures in halves)
-        await asyncio.gather(*halves[0], *halves[1])
+        stand = [done.offset for done in await asyncio.gather(*halves[0], *halves[1])]
+        assert stand == sorted(stand) and len(set(stand)) == len(stand)
         assert await producer.send(f"{app}.scores", 0, []) == []
     finally:
         await producer.stop()
