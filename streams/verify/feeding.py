@@ -1,4 +1,4 @@
-"""Puts the stream on the log at a steady rate, whatever happens to its readers."""
+"""Puts the stream on the log at a steady rate, and never far ahead of those who read it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["Feed"]
 
 STEP_SECONDS: Final = 0.05
-PATIENCE_SECONDS: Final = 600.0  # with workers that do not begin: the comparison will tell
+PATIENCE_SECONDS: Final = 600.0  # with workers that do not go on: the comparison will tell
 HEAD: Final = 0.02  # of the stream stands on the log before any worker reads
+AHEAD: Final = 0.05  # of the stream, or so many events: else most is applied undisturbed
+AHEAD_EVENTS: Final = 10_000
 
 
 class Feed:
@@ -34,18 +36,19 @@ class Feed:
     events, seed
         Of the stream.
     rate
-        Events a second on average; what a broker that was away held up is made up for.
-    ready
-        Whether the workers have begun: behind its head, the stream waits for that.
+        Events a second at most; what a broker that was away held up is made up for.
+    applied
+        How many events the workers have applied: the stream waits for them.
     """
 
     def __init__(
-        self, settings: Settings, events: int, seed: int, rate: float, ready: Callable[[], bool]
+        self, settings: Settings, events: int, seed: int, rate: float, applied: Callable[[], int]
     ) -> None:
         self._settings = settings
         self._events = events
         self._rate = rate
-        self._ready = ready
+        self._applied = applied
+        self._ahead = max(int(AHEAD * events), AHEAD_EVENTS)
         self._stream = stream(events, seed)
         self._failed: BaseException | None = None
         self._producer = OutputProducer(settings, self._fail)
@@ -92,17 +95,21 @@ class Feed:
         for event in islice(self._stream, head):
             await self._append(event)
         await self._feeder.flush()
-        began = time.monotonic()
-        # The broker says whether they have begun: there is nothing to wait on but the clock.
-        while not self._ready() and time.monotonic() - began < PATIENCE_SECONDS:  # noqa: ASYNC110
-            await asyncio.sleep(STEP_SECONDS)
+        await self._wait(lambda: self._applied() > 0)
         began = time.monotonic()
         for event in self._stream:
             await self._append(event)
             if self._feeder.sent - head >= self._rate * (time.monotonic() - began):
                 await self._feeder.flush()
                 await asyncio.sleep(STEP_SECONDS)
+                await self._wait(lambda: self._feeder.sent - self._applied() <= self._ahead)
         await self._feeder.flush()
+
+    async def _wait(self, gone_on: Callable[[], bool]) -> None:
+        """Wait for the workers: the broker is asked, so there is nothing to wait on but a clock."""
+        began = time.monotonic()
+        while not gone_on() and time.monotonic() - began < PATIENCE_SECONDS:  # noqa: ASYNC110
+            await asyncio.sleep(STEP_SECONDS)
 
     async def _append(self, event: RawEvent) -> None:
         await self._feeder.send(event.customer, event.value)

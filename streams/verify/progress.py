@@ -27,7 +27,7 @@ CACHED: Final = ("scores", "recommendations")
 
 
 class Progress:
-    """Polls how many events stand on the log and how many records the scorers have written.
+    """Polls how many events the scorers have applied and how many records they have written.
 
     Parameters
     ----------
@@ -37,10 +37,10 @@ class Progress:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.sent = self.scored = 0
+        self.applied = self.scored = 0
         self.longest_stall_seconds = 0.0
         self._moved = time.monotonic()
-        self.applied = False
+        self.all_applied = False
 
     async def watch(self) -> None:
         """Poll for ever; a broker that is away counts as no progress."""
@@ -52,12 +52,14 @@ class Progress:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _follow(self) -> None:
-        consumer: Any = Consumer(self._settings)
+        consumer: Any = Consumer(self._settings, group_id=f"{self._settings.app}-score")
         try:
             await consumer.start()
+            consumer.assign(self._places("events"))
             while True:
                 scored = sum((await consumer.end_offsets(self._places("scores"))).values())
-                self.sent = sum((await consumer.end_offsets(self._places("events"))).values())
+                committed = [await consumer.committed(tp) for tp in self._places("events")]
+                self.applied = sum(filter(None, committed))
                 if scored != self.scored:
                     self._measure()
                     self.scored, self._moved = scored, time.monotonic()
@@ -71,7 +73,7 @@ class Progress:
         return places(self._settings, noun)
 
     def _measure(self) -> None:
-        if self.scored and not self.applied:  # until then workers start, which is no stall
+        if self.scored and not self.all_applied:  # until then workers start, which is no stall
             waited = time.monotonic() - self._moved
             self.longest_stall_seconds = max(self.longest_stall_seconds, waited)
 
@@ -138,7 +140,7 @@ async def settle(settings: Settings, progress: Progress, tick: Callable[[], None
 
         try:
             await waiting.until("events are not applied", unapplied)
-            progress.applied = True
+            progress.all_applied = True
             await waiting.until("outcomes and interactions are not learned", unlearned)
             await waiting.until("records are not cached", lambda: _uncached(settings))
         except CrmOnlineError as error:

@@ -148,7 +148,7 @@ class Run:
         fleet.mend()
         rate = min(trial.events / duration(disturbances), MOST_PER_SECOND)
         began = time.monotonic()
-        async with Feed(self._settings, trial.events, trial.seed, rate, self._ready) as feed:
+        async with Feed(self._settings, trial.events, trial.seed, rate, self._applied) as feed:
             for each in disturbances:
                 while feed.share < each.at:
                     await self._rest(fleet, feed)
@@ -163,8 +163,8 @@ class Run:
         await self._stop(fleet)
         return unfinished
 
-    def _ready(self) -> bool:
-        return self._progress.scored > 0
+    def _applied(self) -> int:
+        return self._progress.applied
 
     async def _rest(self, fleet: Fleet, feed: Feed) -> None:
         feed.check()

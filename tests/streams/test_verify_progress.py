@@ -1,13 +1,17 @@
-"""The longest time without progress: from when scoring began until all is applied."""
+"""How far the job is, and its longest time without progress: from its first score to its last."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 
+from crm_online import Settings
 from crm_online.log import Message
+from streams.consumer import Consumer
 from streams.embedded import MockBroker, RealKafka
 from streams.verify.progress import POLL_SECONDS, Progress
 from tests.streams.workers import PARTITIONS, append, counting_settings
@@ -21,6 +25,15 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(POLL_SECONDS / 5)
 
 
+async def commit(settings: Settings, offset: int) -> None:
+    consumer: Any = Consumer(settings, group_id=f"{settings.app}-score")
+    await consumer.start()
+    place = TopicPartition(settings.topic("events"), 0)
+    consumer.assign([place])
+    await consumer.commit({place: offset})
+    await consumer.stop()
+
+
 async def test_workers_that_start_are_no_stall_and_workers_that_stop_are(
     app: str, broker: MockBroker | RealKafka
 ) -> None:
@@ -29,13 +42,14 @@ async def test_workers_that_start_are_no_stall_and_workers_that_stop_are(
     progress = Progress(settings)
     watching = asyncio.create_task(progress.watch())
     await append(settings, "events", 0, Message(b"c-1", b"{}"))
-    await until(lambda: progress.sent == 1)
+    await commit(settings, 1)
+    await until(lambda: progress.applied == 1)
     await asyncio.sleep(4 * POLL_SECONDS)
     assert progress.longest_stall_seconds == 0.0
     await append(settings, "scores", 0, Message(b"c-1", b"{}"))
     await until(lambda: progress.scored == 1)
     await until(lambda: progress.longest_stall_seconds > 2 * POLL_SECONDS)
-    progress.applied = True
+    progress.all_applied = True
     ended = progress.longest_stall_seconds
     await asyncio.sleep(4 * POLL_SECONDS)
     assert progress.longest_stall_seconds == ended
