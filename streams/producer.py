@@ -24,6 +24,7 @@ from streams.topics import SINGLE_PARTITION
 __all__ = ["OutputProducer"]
 
 BATCH_BYTES: Final = 256 * 1024
+PATIENCE_SECONDS: Final = 40.0  # aiokafka's own
 
 
 class OutputProducer:
@@ -42,6 +43,8 @@ class OutputProducer:
         Called once, with the first failure; must end the process.
     lease
         Nothing leaves without it; ``None`` for whoever writes without being in a group.
+    patience_seconds
+        How long a write may wait for its broker before it has failed.
     """
 
     def __init__(
@@ -49,12 +52,14 @@ class OutputProducer:
         settings: Settings,
         on_failure: Callable[[BaseException], None],
         lease: Lease | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self.deliveries: Final = Deliveries()
         self.delivered = 0
         self._settings = settings
         self._on_failure = on_failure
         self._lease = lease
+        self._patience = patience_seconds
         self._order: defaultdict[Place, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._producer: Any = None
         self._abandoned: set[Any] = set()
@@ -75,6 +80,7 @@ class OutputProducer:
             **client_options(self._settings),
             enable_idempotence=True,
             acks="all",
+            request_timeout_ms=int(self._patience * 1000),
             max_batch_size=BATCH_BYTES,
         )
         try:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Feed"]
 
 STEP_SECONDS: Final = 0.05
-PATIENCE_SECONDS: Final = 600.0  # with workers that do not go on: the comparison will tell
+PATIENCE_SECONDS: Final = 600.0  # with a broker that is away, and with workers that stand still
 HEAD: Final = 0.02  # of the stream stands on the log before any worker reads
 AHEAD: Final = 0.05  # of the stream, or so many events: else most is applied undisturbed
 AHEAD_EVENTS: Final = 10_000
@@ -51,7 +51,7 @@ class Feed:
         self._ahead = max(int(AHEAD * events), AHEAD_EVENTS)
         self._stream = stream(events, seed)
         self._failed: BaseException | None = None
-        self._producer = OutputProducer(settings, self._fail)
+        self._producer = OutputProducer(settings, self._fail, patience_seconds=PATIENCE_SECONDS)
         self._feeder = Feeder(self._producer, settings, settings.partitions)
         self._last = 0.0
         self._sending: asyncio.Task[None] | None = None
