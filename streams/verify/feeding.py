@@ -1,4 +1,4 @@
-"""Puts the stream on the log at a steady rate, and never far ahead of those who read it."""
+"""Puts the stream on the log, no faster than a rate and never far ahead of those who read it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Feed:
     events, seed
         Of the stream.
     rate
-        Events a second at most; what a broker that was away held up is made up for.
+        Events a second at most; what was held up is not made up for.
     applied
         How many events the workers have applied: the stream waits for them.
     """
@@ -96,14 +96,13 @@ class Feed:
             await self._append(event)
         await self._feeder.flush()
         await self._wait(lambda: self._applied() > 0)
-        began = time.monotonic()
-        for event in self._stream:
-            await self._append(event)
-            if self._feeder.sent - head >= self._rate * (time.monotonic() - began):
-                await self._feeder.flush()
-                await asyncio.sleep(STEP_SECONDS)
-                await self._wait(lambda: self._feeder.sent - self._applied() <= self._ahead)
-        await self._feeder.flush()
+        step = max(int(self._rate * STEP_SECONDS), 1)
+        while chunk := list(islice(self._stream, step)):
+            for event in chunk:
+                await self._append(event)
+            await self._feeder.flush()
+            await asyncio.sleep(STEP_SECONDS)
+            await self._wait(lambda: self._feeder.sent - self._applied() <= self._ahead)
 
     async def _wait(self, gone_on: Callable[[], bool]) -> None:
         """Wait for the workers: the broker is asked, so there is nothing to wait on but a clock."""

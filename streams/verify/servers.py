@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
@@ -44,32 +44,36 @@ class Servers:
     settings: Settings
     broker: RealKafka | None
     cache: DurableValkey | None
+    _broker_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _cache_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def restart_broker(self, seconds: float, *, crash: bool) -> None:
-        """Take the broker away for a while, in order or by SIGKILL."""
+        """Take the broker away for a while, in order or by SIGKILL; one time after the other."""
         if self.broker is None:
             return
-        if crash:
-            await asyncio.to_thread(self.broker.kill)
-            await asyncio.sleep(seconds)
-            await asyncio.to_thread(self.broker.start)
-        else:
-            await asyncio.to_thread(self.broker.restart)
+        async with self._broker_turn:
+            if crash:
+                await asyncio.to_thread(self.broker.kill)
+                await asyncio.sleep(seconds)
+                await asyncio.to_thread(self.broker.start)
+            else:
+                await asyncio.to_thread(self.broker.restart)
 
     async def cut_cache(self, seconds: float, *, crash: bool) -> None:
         """Take the cache away for a while: by SIGKILL, or so that it takes calls and is silent."""
         if self.cache is None:
             return
-        if crash:
-            await asyncio.to_thread(self.cache.kill)
-            await asyncio.sleep(seconds)
-            await asyncio.to_thread(self.cache.start)
-        elif self.cache.process_id is not None:
-            os.kill(self.cache.process_id, signal.SIGSTOP)
-            try:
+        async with self._cache_turn:
+            if crash:
+                await asyncio.to_thread(self.cache.kill)
                 await asyncio.sleep(seconds)
-            finally:
-                os.kill(self.cache.process_id, signal.SIGCONT)
+                await asyncio.to_thread(self.cache.start)
+            elif self.cache.process_id is not None:
+                os.kill(self.cache.process_id, signal.SIGSTOP)
+                try:
+                    await asyncio.sleep(seconds)
+                finally:
+                    os.kill(self.cache.process_id, signal.SIGCONT)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import sys
 import pytest
 from confluent_kafka.admin import AdminClient
 from pydantic import SecretStr
+from redis import Redis
 
 from crm_online.errors import BrokerUnavailable, SinkUnavailable
 from crm_online.settings import Settings
@@ -17,7 +19,7 @@ from streams.topics import create_missing
 from streams.verify.cleaning import remove_all
 from streams.verify.command import verify
 from streams.verify.run import Trial
-from streams.verify.servers import Servers
+from streams.verify.servers import DurableValkey, Servers
 
 NOWHERE = "127.0.0.1:1"
 MEMBER = """
@@ -48,6 +50,18 @@ def test_a_cache_that_is_away_is_said_before_anything_runs(mock_broker: MockBrok
     settings = Settings(kafka=mock_broker.address, redis=SecretStr(f"redis://{NOWHERE}/0"))
     with pytest.raises(SinkUnavailable, match="CRM_REDIS"):
         verify(settings, Trial(1000, 1, 1))
+
+
+def test_outages_of_the_cache_follow_each_other() -> None:
+    async def outages(cache: DurableValkey) -> None:
+        servers = Servers(Settings(), None, cache)
+        crashes = (False, True, True, False)
+        await asyncio.gather(*(servers.cut_cache(0.2, crash=crash) for crash in crashes))
+
+    with DurableValkey() as cache:
+        asyncio.run(outages(cache))
+        with Redis.from_url(cache.url) as client:
+            assert client.ping()
 
 
 @pytest.mark.real
