@@ -22,7 +22,7 @@ __all__ = ["Feed"]
 STEP_SECONDS: Final = 0.05
 PATIENCE_SECONDS: Final = 600.0  # with a broker that is away, and with workers that stand still
 HEAD: Final = 0.02  # of the stream stands on the log before any worker reads
-AHEAD: Final = 0.05  # of the stream, or so many events: else most is applied undisturbed
+AHEAD: Final = 0.2  # of the stream, or so many events: else most is applied undisturbed
 AHEAD_EVENTS: Final = 10_000
 
 
