@@ -97,11 +97,13 @@ class Feed:
         await self._feeder.flush()
         await self._wait(lambda: self._applied() > 0)
         step = max(int(self._rate * STEP_SECONDS), 1)
+        due = time.monotonic()
         while chunk := list(islice(self._stream, step)):
             for event in chunk:
                 await self._append(event)
             await self._feeder.flush()
-            await asyncio.sleep(STEP_SECONDS)
+            due = max(due + STEP_SECONDS, time.monotonic())
+            await asyncio.sleep(due - time.monotonic())
             await self._wait(lambda: self._feeder.sent - self._applied() <= self._ahead)
 
     async def _wait(self, gone_on: Callable[[], bool]) -> None:
