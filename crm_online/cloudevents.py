@@ -18,7 +18,7 @@ import msgspec
 from crm_online.log import Header, Record
 from crm_online.scores import Source
 
-__all__ = ["event_id", "headers", "is_trace", "trace_of", "traceparent", "utc"]
+__all__ = ["event_id", "headers", "is_trace", "trace_of", "traced", "traceparent", "utc"]
 
 _JSON: Final = ("content-type", b"application/json")
 _VERSION: Final = ("ce_specversion", b"1.0")
@@ -111,3 +111,8 @@ def traceparent(trace: bytes, ce_id: str) -> Header:
     """
     version, trace_id, _, flags = trace.split(b"-")
     return "traceparent", b"-".join((version, trace_id, ce_id[:16].encode(), flags))
+
+
+def traced(ce: list[Header], trace: bytes, ce_id: str) -> list[Header]:
+    """Add the header that carries a trace on, where there is one; see `traceparent`."""
+    return [*ce, traceparent(trace, ce_id)] if trace else ce

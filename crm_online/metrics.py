@@ -137,7 +137,8 @@ class UpliftUpdate(msgspec.Struct, frozen=True, gc=False):
 class WorkerUpdate(msgspec.Struct, frozen=True, gc=False):
     """What one role of one worker has done since it started (``crm.worker.updated``).
 
-    ``lag`` is of what it holds: topic and partition, as ``crm.events[3]``, to records.
+    ``lag`` is of what it holds: topic and partition, as ``crm.events[3]``, to records. ``moves``
+    are from segment to segment, by the cache; ``actions`` by name and status.
     """
 
     role: str
@@ -152,4 +153,6 @@ class WorkerUpdate(msgspec.Struct, frozen=True, gc=False):
     to_restore: int
     lag: dict[str, int]
     rejected: dict[str, int]
+    moves: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
+    actions: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
     schema_version: int = 1

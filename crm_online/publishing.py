@@ -7,12 +7,12 @@ from typing import Final
 
 import msgspec
 
-from crm_online.cloudevents import event_id, headers, traceparent, utc
+from crm_online.cloudevents import event_id, headers, traced, utc
 from crm_online.customers.partition import Partition, tombstone
 from crm_online.customers.progress import progress_message
 from crm_online.customers.store import encode_state
 from crm_online.dead_letters import dead_letter
-from crm_online.log import Effects, Header, Message
+from crm_online.log import Effects, Message
 from crm_online.models.active import Scored
 from crm_online.receipts import Receipts
 from crm_online.recommending import Offer
@@ -138,7 +138,7 @@ class Publisher:
             moment.unsubscribed,
         )
         ce = headers(b"crm.score.updated", self._source, name, at)
-        return Message(moment.customer.encode(), _encode(update), _traced(ce, moment, name))
+        return Message(moment.customer.encode(), _encode(update), traced(ce, moment.trace, name))
 
     def _ticks(self, batch: Slice) -> list[Message]:
         return [
@@ -180,8 +180,8 @@ class Publisher:
                 name, moment.customer, at, moment.source, offer.items, offer.model
             )
             ce = headers(b"crm.recommendations.updated", self._source, name, at)
-            traced = _traced(ce, moment, name)
-            messages.append(Message(moment.customer.encode(), _encode(lists), traced))
+            ce = traced(ce, moment.trace, name)
+            messages.append(Message(moment.customer.encode(), _encode(lists), ce))
         return messages
 
     def _dead_letters(self, batch: Slice) -> list[Message]:
@@ -190,8 +190,3 @@ class Publisher:
             dead_letter(record, rejection, topic, batch.partition.number)
             for record, rejection in batch.rejected
         ]
-
-
-def _traced(ce: list[Header], moment: Moment, name: str) -> list[Header]:
-    """Carry on the trace of the event, where it has one."""
-    return [*ce, traceparent(moment.trace, name)] if moment.trace else ce

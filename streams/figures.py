@@ -60,6 +60,10 @@ class RoleFigures:
         When the newest record done with was written to its topic, seconds since 1970.
     quality
         Model, window and figure to its value, from settled predictions.
+    moves
+        Segment before and after to how many customers went that way.
+    actions
+        Action and status, such as ``sent``, to how many decisions.
     webhooks
         Endpoint and result, such as ``delivered``, to how many actions.
     disabled
@@ -77,5 +81,7 @@ class RoleFigures:
     models_at: Mapping[str, float] = field(default_factory=dict)
     newest: float | None = None
     quality: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
+    moves: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    actions: Mapping[tuple[str, str], int] = field(default_factory=dict)
     webhooks: Mapping[tuple[str, str], int] = field(default_factory=dict)
     disabled: Mapping[str, bool] = field(default_factory=dict)

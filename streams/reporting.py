@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -136,4 +137,13 @@ class Reporter:
             health.to_restore,
             {f"{topic}[{partition}]": lag for (topic, partition), lag in done.lag.items()},
             dict(done.rejected),
+            _nested(done.moves),
+            _nested(done.actions),
         )
+
+
+def _nested(counts: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+    nested: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for (first, second), count in counts.items():
+        nested[first][second] = count
+    return dict(nested)

@@ -60,7 +60,7 @@ class History:
     def steps(self, max_ahead_seconds: float | None, settings: Settings) -> Iterator[Step]:
         """Plan the replay, as of `plan_replay`; nothing may leap over all that is remembered."""
         silence = self.silence = Silence(settings.state_ttl_days * DAY)
-        for step in plan_replay(self._events(), max_ahead_seconds, self._order, silence=silence):
+        for step in plan_replay(self.events(), max_ahead_seconds, self._order, silence=silence):
             self.passed += isinstance(step, Send)
             yield step
 
@@ -104,7 +104,8 @@ class History:
         """Whether there was nothing to use."""
         return self._unreadable == self.dataset.report.events
 
-    def _events(self) -> Iterator[RawEvent]:
+    def events(self) -> Iterator[RawEvent]:
+        """Read them in the order of the file."""
         for event in self.dataset:
             self._read += 1
             self._unreadable += not event.customer

@@ -104,6 +104,10 @@ class Consumer(driver.Consumer):
         coordinator = self._thread._ensure_consumer()._coordinator  # noqa: SLF001 - no other way
         return str(coordinator.member_id)
 
+    def tasks(self) -> set[asyncio.Task[Any]]:
+        """Return the tasks of the thread that fetches and keeps up the group."""
+        return asyncio.all_tasks(self._thread.thread_loop)
+
     @property
     def positioned(self) -> bool:
         """Whether all that is assigned is restored and read from the right place."""

@@ -6,7 +6,7 @@ the boundaries of a batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 
 from crm_online.actions.inputs import Gone, NewRules, Read, read_record, time_of
@@ -16,6 +16,7 @@ from crm_online.actions.partition import RULES, ActionPartition, ActionRestore
 from crm_online.actions.publishing import ActionSlice, Publisher
 from crm_online.actions.state import ActionState
 from crm_online.actions.triggers import Look, due_times
+from crm_online.cloudevents import trace_of
 from crm_online.log import Effects, Record
 from crm_online.scores import ScoreUpdate, Source
 from crm_online.settings import Settings
@@ -44,6 +45,11 @@ class Actor:
         self._publisher = Publisher(settings)
         self._judge = Judge(settings, self._publisher)
         self.partitions: dict[int, ActionPartition] = {}
+
+    @property
+    def decided(self) -> Mapping[tuple[str, str], int]:
+        """Action and status to how many decisions there were."""
+        return self._publisher.decided
 
     def version(self, partition: int) -> str:
         """Return which rule set is in force in a partition; ``""`` where none is."""
@@ -150,6 +156,7 @@ class Actor:
             progress.own["missed"] = progress.own.get("missed", 0) + missing
         source = Source(progress.epoch, held.number, record.offset)
         place = Place(source, state.as_of, look.now, age)
+        batch.trace = trace_of(record)
         self._judge.ask(batch, score.customer_id, look, place, silent=missing > 0)
 
     def _release(self, batch: ActionSlice, record: Record, watermark: float) -> bool:
@@ -189,6 +196,7 @@ class Actor:
             source = Source(progress.epoch, held.number, record.offset, 0, due)
             place = Place(source, state.as_of, now, record.timestamp / 1000.0 - due)
             look = Look(state, now)
+            batch.trace = b""
             self._judge.let_go(batch, customer, look, place)
             self._judge.ask(batch, customer, look, place)
         self._reschedule(held, customer, state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -13,7 +14,7 @@ from crm_online.actions.records import Action, Trigger
 from crm_online.actions.rules import Rule, RuleSet
 from crm_online.actions.state import ActionState, Latest, Spark, encode
 from crm_online.actions.templates import TRAIT, fill
-from crm_online.cloudevents import event_id, headers, utc
+from crm_online.cloudevents import event_id, headers, traced, utc
 from crm_online.customers.partition import tombstone
 from crm_online.customers.progress import progress_message
 from crm_online.deciding import Treatment, treatment
@@ -54,6 +55,7 @@ class ActionSlice:
         self.gone: dict[str, float] = {}
         self.decisions: list[Message] = []
         self.treatments: list[Message] = []
+        self.trace = b""  # of the score that is acted on
         self._here: tuple[Source, str] | None = None
         self._index = 0
 
@@ -82,6 +84,7 @@ class Publisher:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self.decided: Counter[tuple[str, str]] = Counter()
         self._source = f"{settings.app}/act".encode()
         self._key = settings.signing_key.get_secret_value().encode()
 
@@ -94,7 +97,8 @@ class Publisher:
         name = event_id(decision.customer, source, f"action {decision.name} {status}")
         ce = headers(ACTION_TYPE, self._source, name, record.at)
         key = decision.customer.encode()
-        batch.decisions.append(Message(key, _encode(record), ce))
+        batch.decisions.append(Message(key, _encode(record), traced(ce, batch.trace, name)))
+        self.decided[record.action, status] += 1
         if arm is not None:
             place = source.epoch, source.offset, source.step, source.due, source.index
             treated = Treatment(

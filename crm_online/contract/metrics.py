@@ -170,4 +170,11 @@ class WorkerUpdate(_Record):
         description="Topic and partition, as crm.events[3], to records known of and not done with."
     )
     rejected: dict[StrictStr, StrictInt] = Field(description="Reason to dead letters.")
+    moves: dict[StrictStr, dict[StrictStr, StrictInt]] = Field(
+        default_factory=dict,
+        description="Of the cache: segment before, and after, to customers who went that way.",
+    )
+    actions: dict[StrictStr, dict[StrictStr, StrictInt]] = Field(
+        default_factory=dict, description="Of act: action and status to decisions."
+    )
     schema_version: StrictInt = 1

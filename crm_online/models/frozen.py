@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped, unused-ignore]
 from numpy.typing import NDArray
 from river import base, compose, linear_model, optim, preprocessing
 
@@ -206,6 +205,9 @@ class FrozenSteps:
     def proba_many(self, rows: Rows) -> Rows:
         """Return P(True) per row, shape (n,); NaN where the classifier has no opinion yet."""
         if self.many and len(rows):
+            # Half a second of a worker's start, for estimators that few configure.
+            import pandas as pd  # type: ignore[import-untyped, unused-ignore] # noqa: PLC0415
+
             frame = pd.DataFrame(rows, columns=list(self.features))
             for step in self.transformers:
                 frame = step.transform_many(frame)

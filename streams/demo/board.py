@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import orjson
@@ -16,8 +16,11 @@ from crm_online.simulation.population import Population
 __all__ = ["Board"]
 
 
+DELIVERED: Final = frozenset({"sent", "released"})
+
+
 class Board:
-    """Follows scores, recommendations, outcomes and dead letters.
+    """Follows scores, recommendations, outcomes, actions and dead letters.
 
     Parameters
     ----------
@@ -36,6 +39,10 @@ class Board:
         self.recommended: dict[str, Any] | None = None
         self.opened = 0
         self.dead_letters = 0
+        self.actions: Counter[str] = Counter()
+        self.messages: Counter[tuple[str, str]] = Counter()  # by customer and day
+        self._acted: set[str] = set()
+        self.acted_twice = 0
         self.hits = 0
         self.touches = 0
         self._settled: list[tuple[float, bool, bool]] = []
@@ -81,6 +88,16 @@ class Board:
         opened = float(np.datetime64(outcome["opened_at"][:-1], "ms").astype(np.int64)) / 1000.0
         gone = not self._population.alive_at(outcome["customer_id"], opened)
         self._settled.append((chance, outcome["churned"], gone))
+
+    def take_actions(self, records: Sequence[Record]) -> None:
+        """Count decisions by what became of them, and messages by customer and day."""
+        for record in records:
+            action = orjson.loads(record.value or b"{}")
+            self.actions[action["status"]] += 1
+            if action["status"] in DELIVERED:
+                self.messages[action["customer_id"], action["at"][:10]] += 1
+                self.acted_twice += action["action_id"] in self._acted
+                self._acted.add(action["action_id"])
 
     def take_dead_letters(self, records: Sequence[Record]) -> None:
         """Count what was refused."""

@@ -30,7 +30,8 @@ def promises(board: Board, cached: Mapping[str, Any]) -> list[Promise]:
     cached
         Customer id to the latest score in the cache.
     """
-    auc = board.quality()["auc"]
+    auc, sent = board.quality()["auc"], sum(board.messages.values())
+    most = max(board.messages.values(), default=0)
     equal = sum(cached.get(customer) == score for customer, score in board.latest.items())
     return [
         Promise(
@@ -47,6 +48,11 @@ def promises(board: Board, cached: Mapping[str, Any]) -> list[Promise]:
             f"churn was predicted better than by chance: AUC {_number(auc)} over "
             f"{board.settled:,} predictions made before their labels were known",
             auc is not None and auc > BETTER_THAN_CHANCE,
+        ),
+        Promise(
+            f"no action went out twice, and to nobody more than one a day: {sent:,} sent, "
+            f"{board.actions['suppressed']:,} held back, {board.actions['control']:,} in control",
+            most == 1 and not board.acted_twice,
         ),
     ]
 

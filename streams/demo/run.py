@@ -6,9 +6,10 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from itertools import takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import uvloop
@@ -45,6 +46,8 @@ __all__ = ["run_demo"]
 PARTITIONS: Final = 4  # what the embedded broker gives every topic
 DAYS: Final = 120.0
 HORIZON_DAYS: Final = 14.0
+RULES: Final = Path(__file__).with_name("rules.toml")
+LONG_AGO_SECONDS: Final = 100 * 365 * DAY  # a history is no backfill here
 METRICS_SECONDS: Final = 2.0
 MOST_AHEAD: Final = 5_000  # events
 GATE_SECONDS: Final = 0.05
@@ -87,6 +90,8 @@ def run_demo(seconds: float, customers: int, seed: int, *, hold: bool) -> int:
             horizon_days=HORIZON_DAYS,
             max_batch=500,
             metrics_publish_seconds=METRICS_SECONDS,
+            rules_file=RULES,
+            max_action_age_seconds=LONG_AGO_SECONDS,
             web_port=port,
         )
         broker.create_topics({topic.name: topic.partitions for topic in plan(settings)})
@@ -96,18 +101,19 @@ def run_demo(seconds: float, customers: int, seed: int, *, hold: bool) -> int:
 async def _run(
     settings: Settings, population: Population, seconds: float, console: Console, *, hold: bool
 ) -> int:
-    board, worker = Board(population), Worker(settings, ["score", "learn", "cache", "web"])
+    board, worker = Board(population), Worker(settings, ["score", "learn", "act", "cache", "web"])
     address = f"http://{settings.web_host}:{settings.web_port}/"
     async with AsyncExitStack() as parts:
         with progress_bar(lambda: Stage("starting", None)):
             await parts.enter_async_context(worker.running())
         console.print(f"The dashboard is open at [link={address}]{address}[/link]")
         await parts.enter_async_context(watching(settings, board, worker.fail))
+        readers = [worker.apps[role] for role in ("act", "cache")]
         pace = Pace(DAYS * DAY / seconds, time.monotonic)
         events = _until(time.monotonic() + seconds, population.events())
         steps = _counted(plan_replay(events, None), board)
         feeding = asyncio.ensure_future(
-            feed(steps, settings, pace=pace, gate=lambda: _caught_up(board, worker.apps["cache"]))
+            feed(steps, settings, pace=pace, gate=lambda: _caught_up(board, readers))
         )
         failing = asyncio.ensure_future(worker.failure())
         with _shown(board, console) as show:
@@ -164,9 +170,13 @@ def _until(deadline: float, events: Iterator[RawEvent]) -> Iterator[RawEvent]:
     return takewhile(lambda _: time.monotonic() < deadline, events)
 
 
-async def _caught_up(board: Board, cache: Reported) -> None:
-    """Wait for the slower of scorer and cache: the embedded broker drops what nobody reads."""
-    while board.sent - len(board.scored) > MOST_AHEAD or cache.health().lag > MOST_AHEAD:  # noqa: ASYNC110
+async def _caught_up(board: Board, readers: Sequence[Reported]) -> None:
+    """Wait for the slowest of all roles: the embedded broker drops what nobody reads."""
+
+    def lag() -> int:
+        return max(board.sent - len(board.scored), *(role.health().lag for role in readers))
+
+    while lag() > MOST_AHEAD:  # noqa: ASYNC110 - of several tasks
         await asyncio.sleep(GATE_SECONDS)
 
 

@@ -45,7 +45,8 @@ def line(board: Board, rate: float, lag: int) -> str:
         f"{_day(board)}: {len(board.scored):,} events scored, {rate:,.0f}/s, lag {lag:,}, "
         f"{len(board.latest):,} customers, {board.open:,} predictions open, "
         f"{board.settled:,} settled, churn AUC {_number(quality['auc'])} "
-        f"(against the truth {_number(quality['truth_auc'])})"
+        f"(against the truth {_number(quality['truth_auc'])}), "
+        f"{sum(board.messages.values()):,} actions"
     )
 
 
@@ -86,6 +87,11 @@ def _quality(board: Board) -> Panel:
     table.add_row("churn log loss", f"[bold]{_number(quality['log_loss'])}")
     share = board.hits / board.touches if board.touches else None
     table.add_row(f"next item was in the list ({board.touches:,})", f"[bold]{_number(share)}")
+    sent = sum(board.messages.values())
+    table.add_row(
+        "actions sent, held back, in control",
+        f"[bold]{sent:,}, {board.actions['suppressed']:,}, {board.actions['control']:,}",
+    )
     table.add_row("dead letters", f"[bold]{board.dead_letters}")
     return Panel(table, title="predicted before, compared after", title_align="left")
 

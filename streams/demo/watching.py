@@ -48,6 +48,7 @@ async def _watch(settings: Settings, board: Board, stop: Callable[[BaseException
         settings.topic("scores"): board.take_scores,
         settings.topic("recommendations"): board.take_recommendations,
         settings.topic("outcomes"): board.take_outcomes,
+        settings.topic("actions"): board.take_actions,
         settings.topic("dead-letters"): board.take_dead_letters,
     }
     consumer = Consumer(settings, auto_offset_reset="earliest")

@@ -10,7 +10,7 @@ import msgspec
 
 from crm_online.errors import ConfigurationError
 from crm_online.internal import ce_type
-from crm_online.metrics import ContestUpdate, DriftUpdate, QualityUpdate
+from crm_online.metrics import ContestUpdate, DriftUpdate, QualityUpdate, UpliftUpdate
 from crm_online.models.snapshots import read_manifest
 from streams.topics import partition_count
 from streams.upkeep.scanning import Scan
@@ -27,6 +27,7 @@ LOOK_BACK: Final = 2_000  # records; the learner writes about a dozen at once
 _quality = msgspec.json.Decoder(QualityUpdate).decode
 _contest = msgspec.json.Decoder(ContestUpdate).decode
 _drift = msgspec.json.Decoder(DriftUpdate).decode
+_uplift = msgspec.json.Decoder(UpliftUpdate).decode
 
 
 @dataclass(slots=True)
@@ -41,11 +42,14 @@ class Live:
         By model and window.
     drift
         None before the first.
+    uplift
+        By action.
     """
 
     contests: dict[str, ContestUpdate] = field(default_factory=dict)
     quality: dict[tuple[str, str], QualityUpdate] = field(default_factory=dict)
     drift: DriftUpdate | None = None
+    uplift: dict[str, UpliftUpdate] = field(default_factory=dict)
 
     def apply(self, records: Iterable[Record]) -> None:
         """Take records of the topic, in order; those of other roles are passed over."""
@@ -59,6 +63,9 @@ class Live:
                 self.quality[quality.model, quality.window] = quality
             elif kind == b"crm.drift.updated":
                 self.drift = _drift(value)
+            elif kind == b"crm.uplift.updated":
+                uplift = _uplift(value)
+                self.uplift[uplift.action] = uplift
 
     def contest(self, settings: Settings, model: str) -> ContestUpdate:
         """Return the contest of one model.

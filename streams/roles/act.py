@@ -85,6 +85,7 @@ class ActRole:
             batch_seconds=counted.seconds,
             restored=counted.restored,
             restore_seconds=counted.restore_seconds,
+            actions=dict(self.actor.decided),
         )
 
     @property

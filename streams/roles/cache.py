@@ -1,4 +1,4 @@
-"""The role `cache`: the latest scores and lists in Redis."""
+"""The role `cache`: the latest scores, lists and actions in Redis."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _log = structlog.get_logger(__name__)
 
 
 class CacheRole:
-    """Writes scores and recommendations to Redis; waits while it is away, and loses nothing.
+    """Writes scores, lists and actions to Redis; waits while it is away, and loses nothing.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class CacheRole:
         Ends the process with a reason.
     """
 
-    nouns: ClassVar = ("scores", "recommendations")
+    nouns: ClassVar = ("scores", "recommendations", "actions")
     restoring: ClassVar = (0, 0)
 
     def __init__(self, settings: Settings, stop: Stop) -> None:
@@ -56,6 +56,7 @@ class CacheRole:
             batches=self._batches,
             batch_seconds=self._seconds,
             newest=self._newest,
+            moves=dict(self._writer.moves),
         )
 
     async def open(self) -> None:
@@ -79,10 +80,7 @@ class CacheRole:
         wait, began = FIRST_WAIT_SECONDS, time.perf_counter()
         while True:
             try:
-                done = await self._writer.write(
-                    records if noun == "scores" else (),
-                    records if noun == "recommendations" else (),
-                )
+                done = await self._writer.write(**{noun: records})
             except SinkUnavailable as error:
                 _log.warning("the cache is away", again_in_seconds=wait, reason=str(error))
                 self.waits_for = "the cache"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -83,6 +83,9 @@ class Board:
             "drift": msgspec.to_builtins(self._live.drift),
             "contests": [msgspec.to_builtins(each) for each in self._live.contests.values()],
             "dead_letters": dict(rejected),
+            "moves": _summed(seen.update.moves for seen in workers),
+            "actions": _summed(seen.update.actions for seen in workers),
+            "uplift": [msgspec.to_builtins(each) for each in self._live.uplift.values()],
         }
 
     def _hear(self, update: WorkerUpdate) -> None:
@@ -107,6 +110,14 @@ class Board:
         settled = figures.get(SETTLED[update["model"]])
         estimated = figures.get("estimated_auc")
         points.append({"at": update["at"], "settled": settled, "estimated": estimated})
+
+
+def _summed(counts: Iterable[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
+    summed: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for each in counts:
+        for first, seconds in each.items():
+            summed[first].update(seconds)
+    return {first: dict(seconds) for first, seconds in summed.items()}
 
 
 def _age(seen: _Seen, now: float) -> float:

@@ -79,6 +79,16 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...], Read]]] = {
         ("reason",),
         lambda report, _: [((reason,), n) for reason, n in report.figures.rejected.items()],
     ),
+    "crm_segment_moves": (
+        "Customers who went from one segment to another.",
+        ("before", "after"),
+        lambda report, _: list(report.figures.moves.items()),
+    ),
+    "crm_actions": (
+        "Decisions, by action and what became of it.",
+        ("action", "status"),
+        lambda report, _: list(report.figures.actions.items()),
+    ),
     "crm_webhooks": (
         "Actions delivered, put back or dropped, and attempts, by endpoint.",
         ("endpoint", "result"),

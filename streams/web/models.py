@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from crm_online.contract.metrics import ContestUpdate, DriftUpdate, QualityUpdate
+from crm_online.contract.actions import Action
+from crm_online.contract.metrics import ContestUpdate, DriftUpdate, QualityUpdate, UpliftUpdate
 from crm_online.contract.records import Recommendations, ScoreUpdate
 
 __all__ = [
@@ -58,6 +59,9 @@ class Customer(BaseModel):
         None, description="The newest 50, newest first, where history was asked for."
     )
     recommendations_history: list[Recommendations] | None = Field(None, description="The same.")
+    actions: list[Action] | None = Field(
+        None, description="The same: what was done, and what was held back and why."
+    )
     expires_in_seconds: float | None = Field(description="Until the cache forgets the scores.")
 
 
@@ -111,4 +115,11 @@ class Figures(BaseModel):
     drift: DriftUpdate | None
     contests: list[ContestUpdate]
     dead_letters: dict[str, int] = Field(description="Reason to how many, of running workers.")
+    moves: dict[str, dict[str, int]] = Field(
+        description="Segment before, and after, to customers who went that way, by running workers."
+    )
+    actions: dict[str, dict[str, int]] = Field(
+        description="Action and status to decisions, by running workers."
+    )
+    uplift: list[UpliftUpdate] = Field(description="Treated against control, by action.")
     cache: dict[str, Any] = Field(description="`segments` and `at_risk`, or `away` with a reason.")

@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Path, Query
+from orjson import Fragment
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -103,13 +104,13 @@ class Reads:
     ) -> Response:
         """Answer with everything the cache holds of one customer."""
         self._access.require(request, "customers")
-        found = await cached(self._reader.customer(customer, history=history))
+        found = await cached(self._reader.customer(customer, history=history, read=Fragment))
         return answer(_there(found))
 
     async def recommendations(self, request: Request, customer: CustomerId) -> Response:
         """Answer with the newest list for one customer."""
         self._access.require(request, "recommendations")
-        return answer(_there(await cached(self._reader.recommendations(customer))))
+        return answer(_there(await cached(self._reader.recommendations(customer, read=Fragment))))
 
     async def segments(self, request: Request) -> Response:
         """Answer with the sizes of all segments."""

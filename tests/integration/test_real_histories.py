@@ -22,7 +22,13 @@ FOLDER = Path(os.environ.get("TEST_DATA_FOLDER") or ROOT.parent / "shared" / "da
     ("file", "format_", "count", "customers"),
     [
         ("rees46_sample/rees46_2019-10-01_0000-0250.csv.gz", "rees46", 17_434, 4_504),
-        ("yoochoose_100k/clicks_by_time.tsv.gz", "clicks", 83_846, 21_210),
+        pytest.param(
+            "yoochoose_100k/clicks_by_time.tsv.gz",
+            "clicks",
+            83_846,
+            21_210,
+            marks=pytest.mark.long,
+        ),
     ],
 )
 async def test_shop_logs_replay_without_a_dead_letter(

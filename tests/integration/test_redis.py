@@ -20,6 +20,7 @@ from crm_online.log import Message
 from crm_online.scores import Recommendations, ScoreUpdate, Source
 from crm_online.settings import Settings
 from crm_online.sinks.redis import CacheReader, CacheWriter, Keys, connect
+from tests.receiving import action
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 KEYS = Keys("crm")
@@ -59,6 +60,10 @@ def score(
 def listing(offset: int, customer: str = "c-1", model: str = "") -> Message:
     record = Recommendations(f"l-{offset}", customer, NOW, Source(0, 0, offset), [], model)
     return Message(customer.encode(), msgspec.json.encode(record))
+
+
+def acted(offset: int) -> Message:
+    return Message(b"c-1", action("c-1", offset).model_dump_json().encode())
 
 
 @pytest.fixture(scope="module")
@@ -239,6 +244,39 @@ def test_histories_hold_the_newest_fifty(address: str) -> None:
         assert found is not None
         held = [each["source"]["offset"] for each in found["scores_history"]]
         assert held == list(range(79, 29, -1))
+
+    on(address, story)
+
+
+def test_actions_stand_newest_first_each_once_and_go_with_the_customer(address: str) -> None:
+    async def story(cache: Cache) -> None:
+        await cache.writer.write([score(1)])
+        for offsets in (range(40), range(20, 60), [5]):
+            await cache.writer.write(actions=[acted(offset) for offset in offsets])
+        found = await cache.reader.customer("c-1")
+        assert found is not None
+        held = [each["source"]["offset"] for each in found["actions"]]
+        assert held == list(range(59, 9, -1))
+        without = await cache.reader.customer("c-1", history=False)
+        assert without is not None
+        assert "actions" not in without
+        await cache.writer.write([Message(b"c-1", None)])
+        await cache.writer.write(actions=[acted(60)])  # a repeat from before must not bring it back
+        assert await cache.client.keys("*actions") == []
+        taken = await cache.writer.write(actions=[Message(b"c-1", None)])
+        assert [rejection.reason for _, rejection in taken.rejected] == ["malformed-record"]
+
+    on(address, story)
+
+
+def test_who_goes_from_one_segment_to_another_is_counted_once(address: str) -> None:
+    async def story(cache: Cache) -> None:
+        moves = [score(1), score(2, segment="lost"), score(3, segment="promising", probability=0.9)]
+        for move in moves:
+            await cache.writer.write([move])
+            await cache.writer.write([move])
+        await cache.writer.write([score(9, "c-2"), score(9, "c-3")])
+        assert cache.writer.moves == {("champions", "lost"): 1, ("lost", "promising"): 1}
 
     on(address, story)
 

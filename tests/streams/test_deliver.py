@@ -27,8 +27,6 @@ from tests.streams.workers import append
 
 NOUNS = ("actions", "actions.retry", "endpoints")
 
-NOUNS = ("actions", "actions.retry", "endpoints")
-
 
 def delivering_settings(
     app: str, broker: MockBroker | RealKafka, valkey: Valkey, *endpoints: Any, **more: Any

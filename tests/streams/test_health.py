@@ -11,15 +11,19 @@ from urllib.request import urlopen
 
 import pytest
 import pytest_asyncio
+from structlog.testing import capture_logs
 
-from crm_online.errors import ConfigurationError
+from crm_online.errors import BrokerUnavailable, ConfigurationError
 from crm_online.settings import Settings
 from streams.embedded import RealKafka, Valkey
 from streams.embedded.server import free_ports
 from streams.figures import RoleFigures
 from streams.health import RoleHealth
+from streams.processor import Processor
+from streams.topics import create_missing
 from streams.web.server import WebServer
 from streams.web.worker import Asked
+from streams.worker import Worker
 from tests.streams.job import job_settings, population, send, until, working
 
 pytestmark = pytest.mark.asyncio
@@ -135,3 +139,26 @@ async def test_a_worker_is_ready_once_it_has_its_partitions_and_waits_for_a_cach
         assert not await ready()
         await asyncio.to_thread(own_valkey.start)
         await until(ready)
+
+
+async def test_a_role_that_stands_still_ends_and_says_where_its_tasks_wait(
+    app: str, real_kafka: RealKafka, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = asyncio.Event()
+
+    async def hang(*_: object) -> None:
+        await released.wait()
+
+    monkeypatch.setattr(Processor, "_apply", hang)
+    settings = job_settings(app, real_kafka, valkey, stall_seconds=3.0)
+    await asyncio.to_thread(create_missing, settings)
+    worker = Worker(settings, ["score"])
+    with capture_logs() as logs:
+        async with worker.running():
+            await send(population(), settings, None)
+            with pytest.raises(BrokerUnavailable, match="score has stood still"):
+                await asyncio.wait_for(worker.failure(), 60)
+            released.set()
+    told = [log["where"] for log in logs if log["event"] == "a task waits"]
+    assert any("processor.py" in where and "hang" in where for where in told)
+    assert any("group_coordinator.py" in where for where in told)

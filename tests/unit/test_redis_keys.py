@@ -31,6 +31,7 @@ def test_keys_are_those_of_the_contract() -> None:
         "crm:{c-1}:scores:history",
         "crm:{c-1}:recommendations:history",
         "crm:{c-1}:mark",
+        "crm:{c-1}:actions",
     )
     assert keys.segment("champions") == "crm:segment:champions"
     assert keys.at_risk == "crm:at-risk"

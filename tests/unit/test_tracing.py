@@ -8,6 +8,7 @@ from crm_online.inprocess import InProcess
 from crm_online.log import Header, LogRecord, Message
 from crm_online.settings import Settings
 from tests import builders
+from tests.acting import HOUR, START, Scores, process, rule_set, score, tick
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 TRACE = f"00-{TRACE_ID}-b7ad6b7169203331-01".encode()
@@ -32,6 +33,19 @@ def test_scores_and_lists_carry_on_the_trace_of_their_event() -> None:
         version, trace_id, span, flags = trace.decode().split("-")
         assert (version, trace_id, flags) == ("00", TRACE_ID, "01")
         assert span == dict(message.headers)["ce_id"].decode()[:16]
+
+
+def test_an_action_carries_on_the_trace_of_its_score_and_a_timer_has_none() -> None:
+    rules = rule_set({"when": {"segment_entered": "lost"}}, {"when": {"silent_days": 3}})
+    log = Scores()
+    log.add(rules, score("ann", START), score("ann", START + HOUR, segment="lost"))
+    log.records[-1] = log.records[-1]._replace(headers=(("traceparent", TRACE),))
+    log.add(tick(START + 9 * 24 * HOUR))
+    decided = [m for each in process(log.records) for m in each.outputs.get("actions", ())]
+    first, last = traces(decided)
+    assert first.startswith(b"00-" + TRACE_ID.encode())
+    assert first.split(b"-")[2] == dict(decided[0].headers)["ce_id"][:16]
+    assert last == b""
 
 
 def test_a_replay_repeats_it_to_the_byte() -> None:

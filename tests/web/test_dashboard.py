@@ -20,7 +20,7 @@ from streams.embedded import MockBroker, Valkey
 from streams.producer import OutputProducer
 from streams.reporting import Reporter
 from tests.web.serving import KEYS, serving, web_settings
-from tests.web.worlds import Scorer, metrics, scores
+from tests.web.worlds import Scorer, acted, metrics, scores
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(300)]
 
@@ -79,7 +79,7 @@ async def world(settings: Settings) -> AsyncIterator[tuple[str, Scorer]]:
     producer = OutputProducer(settings, lambda _: None)
     async with serving(settings) as served:
         await producer.start()
-        await CacheWriter(settings, client).write(*scores())
+        await CacheWriter(settings, client).write(*scores(), acted())
         await producer.deliver(settings.topic("metrics"), 0, metrics())
         reporting = asyncio.ensure_future(Reporter(settings, {"score": scorer}).run())
         try:
@@ -118,6 +118,10 @@ async def test_it_fills_moves_finds_a_customer_and_switches_its_theme(
         await expect(page.locator("#drift")).to_contain_text("recency")
         await expect(page.locator("#champions")).to_contain_text("forest promoted")
         await expect(page.locator("#letters")).to_contain_text("malformed-json")
+        await expect(page.locator("#moves")).to_contain_text("championsat risk7")
+        await expect(page.locator("#actions")).to_contain_text("win backsuppressed5")
+        await expect(page.locator("#uplift")).to_contain_text("0.11 (0.04 to 0.18)higher")
+        await expect(page.locator("#uplift")).to_contain_text("not yet known")
         assert await violations(page) == []
 
         scorer.consumed, scorer.lag = 900, 12
@@ -130,6 +134,7 @@ async def test_it_fills_moves_finds_a_customer_and_switches_its_theme(
         await expect(shown).to_contain_text("Probability of leaving over the newest 20 scores")
         await expect(shown).to_contain_text("last active 40 days ago (speaks for leaving)")
         await expect(shown).to_contain_text("i-1: often bought together")
+        await expect(shown).to_contain_text("win back, suppressed (cap channel): likely to leave")
         assert await shown.locator("polyline").count() == 1
         assert await violations(page) == []
         await picture(page, "dashboard-light")

@@ -8,12 +8,14 @@ import msgspec
 
 from crm_online.log import Message
 from crm_online.metrics import (
+    ActionEffect,
     ChangeOfChampion,
     ContestUpdate,
     DriftAlarm,
     DriftUpdate,
     QualityUpdate,
     Standing,
+    UpliftUpdate,
 )
 from crm_online.scores import (
     ItemReason,
@@ -25,6 +27,7 @@ from crm_online.scores import (
 )
 from streams.figures import RoleFigures
 from streams.health import RoleHealth
+from tests.receiving import action
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SEGMENTS = ["champions", "cant_lose_them", "lost", "hibernating", "promising"]
@@ -44,7 +47,13 @@ class Scorer:
         lag = {("crm.events", partition): 0 for partition in range(3)} | {
             ("crm.events", 3): self.lag
         }
-        return RoleFigures(consumed=self.consumed, lag=lag, rejected={"malformed-json": 2})
+        return RoleFigures(
+            consumed=self.consumed,
+            lag=lag,
+            rejected={"malformed-json": 2},
+            moves={("champions", "at_risk"): 7, ("lost", "promising"): 1},
+            actions={("win_back", "sent"): 31, ("win_back", "suppressed"): 5},
+        )
 
 
 def scores() -> tuple[list[Message], list[Message]]:
@@ -55,6 +64,16 @@ def scores() -> tuple[list[Message], list[Message]]:
     items = [RecommendedItem("i-1", 2.5, reason)]
     listed = Recommendations("l-1", "c-1", NOW, Source(0, 0, 1), items, "next_item@1")
     return [*history, *others], [Message(b"c-1", msgspec.json.encode(listed))]
+
+
+def acted() -> list[Message]:
+    """Return what was decided for the customer with a history."""
+    trigger = {"kind": "churn_above", "at": NOW, "text": "likely to leave: 0.7", "item_id": None}
+    decided = [
+        action("c-1", 1, triggers=[trigger]),
+        action("c-1", 2, triggers=[trigger], status="suppressed", why="cap_channel"),
+    ]
+    return [Message(b"c-1", each.model_dump_json().encode()) for each in decided]
 
 
 def _score(offset: int, customer: str, segment: str, probability: float) -> Message:
@@ -84,7 +103,7 @@ def _score(offset: int, customer: str, segment: str, probability: float) -> Mess
 
 def metrics() -> list[Message]:
     """Return what a learner has said over a few days."""
-    made: list[tuple[str, QualityUpdate | DriftUpdate | ContestUpdate]] = []
+    made: list[tuple[str, QualityUpdate | DriftUpdate | ContestUpdate | UpliftUpdate]] = []
     for day in range(12):
         at, auc = NOW + timedelta(days=day), 0.7 + day / 100
         figures = {"auc": auc, "log_loss": 0.4, "estimated_auc": auc - 0.02}
@@ -96,6 +115,12 @@ def metrics() -> list[Message]:
     made.append(("drift", DriftUpdate(half, 0, 77, {"recency": 0.31}, 0.3, 0.01, [alarm])))
     standing = Standing("forest", True, 0.25, -1, 4066, 0, None, None, 0.0, 5.3, "")
     change = ChangeOfChampion(80, half, "promoted", "forest", "main", "mean loss 0.34 against 0.37")
+    effects = [
+        ActionEffect("returned", 0.42, 0.31, 0.11, 0.04, 0.18, "higher"),
+        ActionEffect("spend", 12.0, 11.0, 1.0, None, None, "not yet known"),
+    ]
+    uplift = UpliftUpdate("win_back", half, 0, 77, 900, 100, 100.0, True, 0.95, effects)
+    made.append(("uplift", uplift))
     made.append(("contest", ContestUpdate("churn", half, 0, 80, "forest", [standing], [change])))
     return [
         Message(

@@ -7,12 +7,14 @@
 --             left           JSON list of global keys that the customer is still to be taken from
 --             version        counts changes of these three
 --             gone1, gone2   sources of removed records, which must not come back
+--       6     newest actions
 -- ARGV  1  TTL of everything, ms          2  length of the histories
 --       3  TTL of the mark of a removed customer, ms
 --       4  key of the at-risk ranking
 --       5  '', or the version whose sets are done
 --       6  the segment's key in that version: if another came in between, to be taken back
---       then four per record: '1' scores, '2' recommendations, '-1' and '-2' their removal;
+--       then four per record: '1' scores, '2' recommendations, '-1' and '-2' their removal,
+--       '3' an action;
 --       value (of a removal: its source, or ''); segment's key; probability if at risk, or ''
 --
 -- Returns 0: nothing to do; 1: the newest scores given are the latest, place them;
@@ -103,6 +105,12 @@ local function write(kind, value, to_segment, to_risk)
   if kind == 1 then place(to_segment, to_risk) end
 end
 
+local function act(value)
+  if gone[1] and segment == '' then return end  -- of a customer who was removed
+  insert(KEYS[6], value, source_of(value))
+  redis.call('PEXPIRE', KEYS[6], ttl)
+end
+
 local function bury(kind, source)
   if source and compare(source, parse(gone[kind])) > 0 then
     gone[kind], changed = source.json, true
@@ -123,6 +131,7 @@ local function remove(kind, source)
   end
   redis.call('DEL', latest, history)
   if kind == 2 then return end
+  redis.call('DEL', KEYS[6])
   leave(segment)
   leave(at_risk)
   segment, risk, placed, changed = '', '', false, true
@@ -141,7 +150,9 @@ if ARGV[5] ~= '' then
 end
 for i = 7, #ARGV, 4 do
   local kind = tonumber(ARGV[i])
-  if kind > 0 then
+  if kind == 3 then
+    act(ARGV[i + 1])
+  elseif kind > 0 then
     write(kind, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
   else
     local source = parse(ARGV[i + 1])

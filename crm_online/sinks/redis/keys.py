@@ -39,11 +39,16 @@ class Keys:
         """Key of the latest `Recommendations`, JSON."""
         return f"{self._app}:{{{customer.translate(_ESCAPES)}}}:recommendations"
 
-    def of_customer(self, customer: str) -> tuple[str, str, str, str, str]:
-        """All keys of one customer: the latest two, their histories, and the mark."""
+    def actions(self, customer: str) -> str:
+        """Key of the newest `Action` records, JSON, newest first."""
+        return f"{self._app}:{{{customer.translate(_ESCAPES)}}}:actions"
+
+    def of_customer(self, customer: str) -> tuple[str, str, str, str, str, str]:
+        """All keys of one customer: the latest two, their histories, the mark, and actions."""
         scores, listed = self.scores(customer), self.recommendations(customer)
         mark = f"{self._app}:{{{customer.translate(_ESCAPES)}}}:mark"
-        return scores, listed, f"{scores}:history", f"{listed}:history", mark
+        histories = f"{scores}:history", f"{listed}:history"
+        return scores, listed, *histories, mark, self.actions(customer)
 
     def segment(self, name: str) -> str:
         """Key of the set of customers in one segment."""

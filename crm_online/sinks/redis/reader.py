@@ -16,6 +16,7 @@ __all__ = ["CacheReader", "Page"]
 
 Fields = dict[str, Any]
 Belongs = Callable[[Fields], bool]
+Read = Callable[[bytes], Any]
 _decode: Final = msgspec.json.decode
 
 
@@ -47,7 +48,9 @@ class CacheReader:
         self._link = Link(client, retries)
         self._threshold = settings.at_risk_probability
 
-    async def customer(self, customer: str, *, history: bool = True) -> Fields | None:
+    async def customer(
+        self, customer: str, *, history: bool = True, read: Read = _decode
+    ) -> Fields | None:
         """Return everything on one customer, or None where there is nothing.
 
         Parameters
@@ -55,12 +58,14 @@ class CacheReader:
         customer
             Customer id.
         history
-            Whether to return the histories as well.
+            Whether to return the histories and actions as well.
+        read
+            Makes of each record's JSON what is returned; who only passes it on need not decode it.
 
         Returns
         -------
         ``customer_id``; ``scores`` and ``recommendations``, each the latest record or None;
-        ``scores_history`` and ``recommendations_history``, newest first;
+        ``scores_history``, ``recommendations_history`` and ``actions``, newest first;
         ``expires_in_seconds`` of the scores, or None.
 
         Raises
@@ -68,27 +73,27 @@ class CacheReader:
         SinkUnavailable
             Where Redis did not answer within the retries.
         """
-        scores, listed, scored, lists, _ = self._keys.of_customer(customer)
+        scores, listed, scored, lists, _, acted = self._keys.of_customer(customer)
         commands: list[Command] = [("GET", scores), ("GET", listed), ("PTTL", scores)]
         if history:
-            commands += [("LRANGE", scored, 0, -1), ("LRANGE", lists, 0, -1)]
+            commands += [("LRANGE", key, 0, -1) for key in (scored, lists, acted)]
         latest, offered, left, *histories = await self._link.send(commands)
         if latest is None and offered is None:
             return None
         found: Fields = {
             "customer_id": customer,
-            "scores": latest and _decode(latest),
-            "recommendations": offered and _decode(offered),
+            "scores": latest and read(latest),
+            "recommendations": offered and read(offered),
         }
-        names = ("scores_history", "recommendations_history")
+        names = ("scores_history", "recommendations_history", "actions")
         for name, records in zip(names, histories, strict=False):
-            found[name] = [_decode(each) for each in records]
+            found[name] = [read(each) for each in records]
         return found | {"expires_in_seconds": left / 1000 if left >= 0 else None}
 
-    async def recommendations(self, customer: str) -> Fields | None:
-        """Return the latest list for one customer, or None where there is none."""
+    async def recommendations(self, customer: str, *, read: Read = _decode) -> Any:
+        """Return the latest list for one customer, read as in `customer`, or None without one."""
         (found,) = await self._link.send([("GET", self._keys.recommendations(customer))])
-        return None if found is None else dict(_decode(found))
+        return None if found is None else read(found)
 
     async def sizes(self) -> tuple[dict[str, int], int]:
         """Return how many customers each segment has, by name, and how many are at risk.

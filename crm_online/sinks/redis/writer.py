@@ -1,8 +1,8 @@
-"""Writes scores and recommendations, and keeps the sets that marketing pages through."""
+"""Writes scores, lists and actions, and keeps the sets that marketing pages through."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -16,6 +16,7 @@ from crm_online.scores import Source
 from crm_online.settings import Settings
 from crm_online.sinks.redis.connection import RETRIES, SCRIPT_SHA, Command, Link
 from crm_online.sinks.redis.keys import Keys
+from crm_online.sinks.redis.sets import Done, Sets
 
 __all__ = ["CacheWriter", "Written"]
 
@@ -25,9 +26,9 @@ DAY_MS: Final = 86_400_000
 ROUNDS: Final = 5
 SCORES: Final = 1
 RECOMMENDATIONS: Final = 2
+ACTIONS: Final = 3
 
 Order = tuple[int, int, int, float, int]
-Done = tuple[int | str, bytes | str]
 _OLDEST: Final[Order] = (-1, -1, -1, -1.0, -1)
 
 
@@ -61,14 +62,17 @@ class _Scored(msgspec.Struct, gc=False):
     schema_version: int = SCHEMA_VERSION
 
 
-class _Listed(msgspec.Struct, gc=False):
+class _Named(msgspec.Struct, gc=False):
     customer_id: str
     source: Source
     schema_version: int = SCHEMA_VERSION
 
 
 _scored: Final[RecordDecoder[_Scored]] = RecordDecoder("scores", _Scored)
-_listed: Final[RecordDecoder[_Listed]] = RecordDecoder("recommendations", _Listed)
+_named: Final[dict[int, RecordDecoder[_Named]]] = {
+    RECOMMENDATIONS: RecordDecoder("recommendations", _Named),
+    ACTIONS: RecordDecoder("actions", _Named),
+}
 _source = msgspec.json.Decoder(Source).decode
 
 
@@ -91,7 +95,7 @@ class _Pending:
 
 
 class CacheWriter:
-    """Writes batches of ``crm.scores`` and ``crm.recommendations`` into Redis.
+    """Writes batches of ``crm.scores``, ``crm.recommendations`` and ``crm.actions`` into Redis.
 
     1. Per customer one atomic call compares, stores and keeps the histories. It says where the
        customer belongs, and notes beside the values which sets they are still to be taken from.
@@ -118,19 +122,21 @@ class CacheWriter:
         self._link = Link(client, retries)
         self._ttl = max(1, round(settings.cache_ttl_days * DAY_MS))
         self._at_risk_probability = settings.at_risk_probability
+        self.moves: Counter[tuple[str, str]] = Counter()  # between segments, by us
         self._fixed = (self._ttl, HISTORY, min(self._ttl, REMOVED_MS), self._keys.at_risk)
 
     async def write(
         self,
-        scores: Sequence[Message | Record],
+        scores: Sequence[Message | Record] = (),
         recommendations: Sequence[Message | Record] = (),
+        actions: Sequence[Message | Record] = (),
     ) -> Written:
         """Write one batch; when it returns, all of it is in the cache.
 
         Parameters
         ----------
-        scores, recommendations
-            Records of the two topics, in any order, repeated at will. A tombstone of scores
+        scores, recommendations, actions
+            Records of the three topics, in any order, repeated at will. A tombstone of scores
             removes the customer from everything, one of recommendations their list. If a
             tombstone's ``source`` header (JSON, `scores.Source`) says where in the log it
             comes from, what is newer stays.
@@ -147,18 +153,20 @@ class CacheWriter:
         batch = _Batch(self._keys, self._at_risk_probability)
         batch.add_all(SCORES, scores)
         batch.add_all(RECOMMENDATIONS, recommendations)
+        batch.add_all(ACTIONS, actions)
         calls = [self._call(each, ("", ""), held.arguments) for each, held in batch.pending.items()]
         replies = await self._link.send(calls) if calls else []
-        sets = _Sets(self._keys, self._ttl)
+        sets = Sets(self._keys, self._ttl)
         for (customer, held), reply in zip(batch.pending.items(), replies, strict=True):
             if reply == 1:
                 sets.place(customer, held.segment, held.risk)
             elif reply != 0:
                 sets.move(customer, reply)
+                self._count_move(reply)
         await self._settle(sets)
         return batch.written()
 
-    async def _settle(self, sets: _Sets) -> None:
+    async def _settle(self, sets: Sets) -> None:
         for _ in range(ROUNDS):
             commands = sets.commands()
             if commands:
@@ -169,10 +177,18 @@ class CacheWriter:
             replies = await self._link.send(
                 [self._call(customer, done, ()) for customer, done in moved.items()]
             )
-            sets = _Sets(self._keys, self._ttl)
+            sets = Sets(self._keys, self._ttl)
             for customer, reply in zip(moved, replies, strict=True):
                 if isinstance(reply, list):
                     sets.move(customer, reply)
+
+    def _count_move(self, reply: list[Any]) -> None:
+        """Count where a customer has come from: of the sets they are to leave, the last."""
+        _, segment, _, *left = reply
+        before = [key for each in left if (key := each.decode()) != self._keys.at_risk]
+        if segment and before:
+            names = before[-1], segment.decode()
+            self.moves[self._keys.segment_name(names[0]), self._keys.segment_name(names[1])] += 1
 
     def _call(self, customer: str, done: Done, arguments: Sequence[bytes | str]) -> Command:
         keys = self._keys.of_customer(customer)
@@ -215,7 +231,7 @@ class _Batch:
             elif kind == SCORES:
                 self._score(customer, record.value)
             else:
-                self._list(customer, record.value)
+                self._keep(kind, customer, record.value)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise EventRejected(
                 "malformed-record", f"a record for the cache is unreadable ({type(error).__name__})"
@@ -229,11 +245,13 @@ class _Batch:
         risk = repr(probability) if at_risk else ""
         self.pending[customer].score(value, read, self._keys.segment(read.segment), risk)
 
-    def _list(self, customer: str, value: bytes) -> None:
-        _check(customer, _listed(value).customer_id)
-        self.pending[customer].arguments += "2", value, "", ""
+    def _keep(self, kind: int, customer: str, value: bytes) -> None:
+        _check(customer, _named[kind](value).customer_id)
+        self.pending[customer].arguments += str(kind), value, "", ""
 
     def _remove(self, kind: int, customer: str, record: Message | Record) -> None:
+        if kind == ACTIONS:
+            raise EventRejected("malformed-record", "an action is not taken back")
         source = dict(record.headers).get("source", b"")
         if source:
             _source(source)
@@ -246,43 +264,3 @@ class _Batch:
 def _check(customer: str, named: str) -> None:
     if customer != named:
         raise EventRejected("key-mismatch", "a record's key is not the customer it speaks of")
-
-
-class _Sets:
-    """Changes to the sets of all customers, gathered into few commands."""
-
-    def __init__(self, keys: Keys, ttl_ms: int) -> None:
-        self._keys = keys
-        self._ttl = ttl_ms
-        self._members: defaultdict[str, list[str]] = defaultdict(list)
-        self._risks: list[str] = []
-        self._gone: defaultdict[str, list[str]] = defaultdict(list)
-        self.moved: dict[str, Done] = {}
-
-    def place(self, customer: str, segment: str, risk: str) -> None:
-        self._members[segment].append(customer)
-        if risk:
-            self._risks += risk, customer
-
-    def move(self, customer: str, reply: list[Any]) -> None:
-        """Take the script's ``{version, segment, risk, left...}``."""
-        version, segment, risk, *left = reply
-        if segment:
-            self.place(customer, segment.decode(), risk.decode())
-        for key in left:
-            self._gone[key.decode()].append(customer)
-        self.moved[customer] = version, segment
-
-    def commands(self) -> list[Command]:
-        """Add first, then take away: a reader meets a customer twice rather than never."""
-        keys, commands = self._keys, list[Command]()
-        for key, members in self._members.items():
-            commands += ("SADD", key, *members), ("PEXPIRE", key, self._ttl)
-        if self._members:
-            names = map(keys.segment_name, self._members)
-            commands += ("SADD", keys.segments, *names), ("PEXPIRE", keys.segments, self._ttl)
-        if self._risks:
-            commands += ("ZADD", keys.at_risk, *self._risks), ("PEXPIRE", keys.at_risk, self._ttl)
-        for key, members in self._gone.items():
-            commands.append(("ZREM" if key == keys.at_risk else "SREM", key, *members))
-        return commands

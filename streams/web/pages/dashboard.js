@@ -7,6 +7,7 @@ const fine = new Intl.NumberFormat("en", { maximumFractionDigits: 3 });
 const SVG = "http://www.w3.org/2000/svg";
 const NAMES = { churn: "Churn: AUC", value: "Expected value: mean absolute error", next_item: "Next item: hit rate" };
 const RETRY_MS = 2000;
+const MOST_MOVES = 20;
 let began = null; // sizes of segments when the page was opened
 
 // -- making elements ---------------------------------------------------------------------------
@@ -121,6 +122,8 @@ function show(figures) {
   lags.sort((a, b) => a[0].localeCompare(b[0], "en", { numeric: true }));
   rows("lag", lags, "No worker has reported of late.");
   segments(figures.cache);
+  moves(figures.moves);
+  actions(figures.actions, figures.uplift);
   qualityCurves(figures);
   rows("quality", figures.quality.map((each) => [
     `${words(each.model)}, ${each.window}`, each.champion, count(each.outcomes),
@@ -146,6 +149,25 @@ function segments(cache) {
     const change = size - (began[name] ?? 0);
     return [words(name), count(size), change > 0 ? `+${number.format(change)}` : change < 0 ? number.format(change) : "="];
   }), "The cache is empty.");
+}
+
+const pairs = (counts) => Object.entries(counts)
+  .flatMap(([first, seconds]) => Object.entries(seconds).map(([second, n]) => [first, second, n]));
+
+function moves(counts) {
+  const sorted = pairs(counts).sort((a, b) => b[2] - a[2]).slice(0, MOST_MOVES);
+  rows("moves", sorted.map(([before, after, n]) => [words(before), words(after), count(n)]), "Nobody yet.");
+}
+
+function actions(counts, uplift) {
+  rows("actions", pairs(counts).sort().map(([action, status, n]) => [words(action), status, count(n)]), "None yet.");
+  const lines = uplift.flatMap((each) => each.effects.map((effect) => [
+    `${words(each.action)}, ${effect.measure}`, `${fine.format(effect.treated)}, ${fine.format(effect.control)}`,
+    effect.low === null ? "not yet known"
+      : `${fine.format(effect.difference)} (${fine.format(effect.low)} to ${fine.format(effect.high)})`,
+    each.balanced ? effect.verdict : "groups not as drawn",
+  ]));
+  rows("uplift", lines, "No outcome of an action is known yet.");
 }
 
 function champions(contests) {
@@ -257,6 +279,14 @@ function customer(body) {
   const items = make("ol");
   for (const item of body.recommendations?.items ?? []) items.append(make("li", `${item.item_id}: ${item.reason.text}`));
   made.push(items.children.length ? items : make("p", "No list yet."));
+  made.push(make("h3", "Actions"));
+  const acted = make("ul");
+  for (const each of body.actions ?? []) {
+    const why = each.why ? ` (${words(each.why)})` : "";
+    const by = each.triggers.map((trigger) => trigger.text).join(", ");
+    acted.append(make("li", `${day(each.at)}: ${words(each.action)}, ${each.status}${why}: ${by}`));
+  }
+  made.push(acted.children.length ? acted : make("p", "None yet."));
   return made;
 }
 

@@ -1,0 +1,1 @@
+"""`crm-online profile`: what is in a history, before anyone trusts a score."""
