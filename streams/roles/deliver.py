@@ -71,8 +71,7 @@ class Delivery:
 
     async def close(self) -> None:
         """Let go of everything, once `run` was cancelled."""
-        if self._reading is not None:
-            self._reading.cancel()
+        if self._reading is not None:  # cancelled once: twice would cut its goodbye short
             await asyncio.wait([self._reading])
         await self._poster.close()
 
