@@ -10,8 +10,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
-import structlog
-
 from crm_online.errors import BrokerUnavailable
 from streams.batches import BatchApp
 from streams.connection import faust_options
@@ -27,7 +25,7 @@ from streams.roles.deliver import DeliverRole
 from streams.roles.learn import LearnOwner, LearnRole
 from streams.roles.score import ScoreRole
 from streams.roles.tasks import Stop
-from streams.stacks import stacks
+from streams.stacks import tell
 from streams.topics import check_policies, create_missing
 from streams.watchdog import Probe, Seen, Watchdog
 
@@ -39,8 +37,6 @@ __all__ = ["ROLES", "Role", "RoleApp", "make_app"]
 Role = ScoreRole | LearnRole | CacheRole | ActRole
 LOOKS: Final = 10  # within stall_seconds
 LONGEST_LOOK_SECONDS: Final = 10.0
-
-_log = structlog.get_logger(__name__)
 
 
 class RoleApp(BatchApp):
@@ -62,7 +58,6 @@ class RoleApp(BatchApp):
 
     def __init__(self, name: str, role: Role, settings: Settings, stop: Stop, lease: Lease) -> None:
         self.role = role
-        self._name = name
         self.companions: list[RoleApp | DeliverService] | None = None
         self._settings = settings
         self._opened = self._stalled = False
@@ -127,15 +122,11 @@ class RoleApp(BatchApp):
         except Exception as error:  # noqa: BLE001 - a stall, or a bug: never a silent end
             self._stalled = True
             if isinstance(error, BrokerUnavailable):  # it stands still: nobody knows why
-                self._tell_where_tasks_wait()
+                consumer: Any = self.consumer
+                tell(asyncio.all_tasks() | consumer.tasks())
             self.stop_process(error)
         finally:
             await probe.close()
-
-    def _tell_where_tasks_wait(self) -> None:
-        consumer: Any = self.consumer
-        for waiting in stacks(asyncio.all_tasks() | consumer.tasks()):
-            _log.error("a task waits", role=self._name, where=waiting)
 
     async def _look(self, probe: Probe) -> None:
         topics, consumer = await probe.topics(), cast("Any", self.consumer)

@@ -20,6 +20,7 @@ from streams.guard import Guard
 from streams.lease import LeaseLost
 from streams.positions import Positions
 from streams.producer import OutputProducer
+from streams.stacks import tell
 
 __all__ = ["Processor"]
 
@@ -126,8 +127,7 @@ class Processor:
     async def idle(self) -> None:
         """Take no further batch, and return when the effects of all taken are durable."""
         self._taking = False
-        self._round += 1
-        current = self._round
+        self._round = current = self._round + 1
         try:
             async with asyncio.timeout(IDLE_SECONDS):
                 async with self._applying:
@@ -137,6 +137,7 @@ class Processor:
             self._abandon()
             if self._round != current:
                 return  # the lease was lost meanwhile, and all was let go of
+            tell(asyncio.all_tasks())
             self._stop(
                 BrokerUnavailable(
                     f"effects of {self.source} were not delivered within {IDLE_SECONDS:.0f} s of a "

@@ -8,10 +8,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["stacks"]
+import structlog
+
+__all__ = ["stacks", "tell"]
 
 DEEPEST: Final = 30
 LAST_PARTS: Final = 2  # of a file's path
+
+_log = structlog.get_logger(__name__)
 
 
 def stacks(tasks: Iterable[asyncio.Task[Any]]) -> list[str]:
@@ -36,6 +40,12 @@ def stacks(tasks: Iterable[asyncio.Task[Any]]) -> list[str]:
         for task in tasks
         if not task.done()
     )
+
+
+def tell(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Write a line into the log for each task that is not done."""
+    for waiting in stacks(tasks):
+        _log.error("a task waits", where=waiting)
 
 
 def _calls(waiting: Any) -> Iterator[str]:
