@@ -188,6 +188,7 @@ def _cache(settings: Settings, stop: Stop) -> RoleApp:
     app = RoleApp("cache", role, settings, stop, _lease(settings))
     scores = app.batch_topic(settings.topic("scores"))
     recommendations = app.batch_topic(settings.topic("recommendations"))
+    actions = app.batch_topic(settings.topic("actions"))
 
     @app.agent(scores, name="cache_scores")
     async def cache_scores(stream: Any) -> None:
@@ -196,6 +197,10 @@ def _cache(settings: Settings, stop: Stop) -> RoleApp:
     @app.agent(recommendations, name="cache_recommendations")
     async def cache_recommendations(stream: Any) -> None:
         await role.run("recommendations", stream)
+
+    @app.agent(actions, name="cache_actions")
+    async def cache_actions(stream: Any) -> None:
+        await role.run("actions", stream)
 
     return app
 
