@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from crm_online.scores import Reason, Source
 
-__all__ = ["Action", "Status", "Treatment", "Trigger"]
+__all__ = ["DELIVERED", "Action", "Status", "Treatment", "Trigger"]
 
 Status = Literal["sent", "held", "released", "expired", "suppressed", "control"]
 Treatment = Literal["treated", "control"]
+DELIVERED: Final[frozenset[Status]] = frozenset({"sent", "released"})  # what goes out
 
 
 class Trigger(msgspec.Struct, frozen=True, gc=False):

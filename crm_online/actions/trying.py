@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from crm_online.actions.acting import Actor
-from crm_online.actions.records import Action
+from crm_online.actions.records import DELIVERED, Action
 from crm_online.actions.rules import RuleSet
 from crm_online.deciding import rules
 from crm_online.internal import TICK_KEY
@@ -20,7 +20,6 @@ from crm_online.settings import Settings
 
 __all__ = ["Trial", "try_rules"]
 
-DELIVERED: Final = frozenset({"sent", "released"})
 LOT: Final = 1000
 TICK_SECONDS: Final = 300.0
 _decode: Final = msgspec.json.Decoder(Action).decode

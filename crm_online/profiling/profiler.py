@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from crm_online.cloudevents import utc
 from crm_online.errors import EventRejected
 from crm_online.events import CustomerEvent, parse_event
 from crm_online.kinds import KIND
@@ -158,4 +159,4 @@ class Profiler:
 
 
 def _time(at: float) -> datetime | None:
-    return datetime.fromtimestamp(at, UTC) if abs(at) < float("inf") else None
+    return utc(at) if abs(at) < float("inf") else None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
+from crm_online.cloudevents import utc
 from crm_online.profiling.report import Gap, Lateness
 
 __all__ = ["Times"]
@@ -87,4 +88,4 @@ class Times:
 
 
 def _at(hour: int) -> datetime:
-    return datetime.fromtimestamp(hour * HOUR, UTC)
+    return utc(hour * HOUR)

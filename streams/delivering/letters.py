@@ -6,12 +6,12 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from crm_online.actions.records import DELIVERED
 from crm_online.log import Message, Record
 
 __all__ = ["BODY_BYTES", "Letter", "of_action", "of_retry", "retry"]
 
 TYPE: Final = "crm.action.decided"
-DELIVERED: Final = frozenset({"sent", "released"})
 # By Standard Webhooks: what is larger, many receivers refuse.
 BODY_BYTES: Final = 20 * 1024
 ENDPOINT, ATTEMPT, DUE, SINCE = "retry_endpoint", "retry_attempt", "retry_due", "retry_since"

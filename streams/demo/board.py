@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import orjson
 
+from crm_online.actions.records import DELIVERED
 from crm_online.log import Record
 from crm_online.monitoring.figures import auc, log_loss
 from crm_online.simulation.population import Population
 
 __all__ = ["Board"]
-
-
-DELIVERED: Final = frozenset({"sent", "released"})
 
 
 class Board:

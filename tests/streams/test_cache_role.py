@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import orjson
 import pytest
@@ -18,10 +19,10 @@ async def test_actions_come_into_the_cache(
     app: str, broker: MockBroker | RealKafka, valkey: Valkey
 ) -> None:
     settings = job_settings(app, broker, valkey)
-    client = connect(settings)
+    client: Any = connect(settings)
 
     async def held() -> Sequence[bytes]:
-        found: Sequence[bytes] = await client.lrange(Keys(app).actions("c-1"), 0, -1)  # type: ignore[misc]
+        found: Sequence[bytes] = await client.lrange(Keys(app).actions("c-1"), 0, -1)
         return found
 
     async def both() -> bool:
