@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from itertools import chain
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
@@ -18,6 +16,7 @@ from crm_online.log import Message
 from crm_online.settings import Settings
 from streams.connection import client_options
 from streams.deliveries import Deliveries, Place
+from streams.discarding import cut_off, discard
 from streams.lease import Lease, LeaseLost
 from streams.topics import SINGLE_PARTITION
 
@@ -62,6 +61,7 @@ class OutputProducer:
         self._patience = patience_seconds
         self._order: defaultdict[Place, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._producer: Any = None
+        self._waiting: set[asyncio.Future[Any]] = set()
         self._abandoned: set[Any] = set()
         self._failure: BaseException | None = None
         self._discarding: asyncio.Task[None] | None = None
@@ -102,11 +102,19 @@ class OutputProducer:
             await self._discarding
 
     def abandon(self) -> None:
-        """Send nothing more of what was handed over; who waits for it gets `LeaseLost`."""
+        """Send nothing more of what was handed over; who waits for it gets `LeaseLost`, at once.
+
+        Closing takes its time, and nobody may have to wait for that: who waits may hold up a
+        rebalance.
+        """
         if self._producer is not None:
             producer, self._producer = self._producer, None
             self._abandoned.add(producer)
             self._order.clear()
+            cut_off(producer)
+            for delivery in self._waiting:
+                _fail(delivery, LeaseLost())
+            self._waiting.clear()
             self._discarding = asyncio.create_task(self._discard(producer, self._discarding))
 
     async def send(
@@ -128,9 +136,13 @@ class OutputProducer:
         """
         if not messages:
             return []
-        place = topic, partition
+        place, producer = (topic, partition), self._running()
         async with self._order[place]:
-            return [await self._hand_over(place, batch) for batch in self._pack(messages)]
+            self._check(producer)
+            return [
+                await self._hand_over(producer, place, batch)
+                for batch in _pack(messages, producer.create_batch)
+            ]
 
     async def send_outputs(
         self, partition: int, outputs: Mapping[str, Sequence[Message]]
@@ -149,7 +161,7 @@ class OutputProducer:
         await asyncio.gather(*await self.send(topic, partition, messages))
 
     async def _discard(self, producer: Any, before: asyncio.Task[None] | None) -> None:
-        await _discard(producer)
+        await discard(producer)
         self._abandoned.discard(producer)
         if before is not None:
             await before
@@ -163,21 +175,14 @@ class OutputProducer:
             raise BrokerUnavailable("the producer is not running")
         return self._producer
 
-    def _pack(self, messages: Sequence[Message]) -> Iterator[Any]:
-        create = self._running().create_batch
-        batch = create()
-        for key, value, given in messages:
-            headers = list(given)  # aiokafka's compiled builder takes nothing else
-            if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
-                yield batch
-                batch = create()
-                batch.append(timestamp=None, key=key, value=value, headers=headers)
-        yield batch
+    def _check(self, producer: Any) -> None:
+        """Raise unless this producer is still the one that writes."""
+        if self._running() is not producer:
+            raise LeaseLost
 
-    async def _hand_over(self, place: Place, batch: Any) -> asyncio.Future[Any]:
+    async def _hand_over(self, producer: Any, place: Place, batch: Any) -> asyncio.Future[Any]:
         size, count = batch.size(), batch.record_count()
         batch.close()
-        producer = self._running()
         try:
             sent: asyncio.Future[Any] = await producer.send_batch(
                 batch, place[0], partition=place[1]
@@ -185,26 +190,24 @@ class OutputProducer:
         except KafkaError as error:
             raise self._judge(error, producer, place, size) from error
         delivery = asyncio.get_running_loop().create_future()
+        self._waiting.add(delivery)
 
         def check(done: asyncio.Future[Any]) -> None:
+            self._waiting.discard(delivery)
             error = LeaseLost() if done.cancelled() else done.exception()
             if error is None:
                 self.delivered += count
                 self.deliveries.add(place, done.result().offset, count)
             else:
                 error = self._judge(error, producer, place, size)
-            if delivery.cancelled():
-                return  # nobody waits any more
-            if error is None:
+            if error is not None:
+                _fail(delivery, error)
+            elif not delivery.done():
                 delivery.set_result(done.result())
-            else:
-                delivery.set_exception(error)
-                delivery.exception()  # or asyncio complains where nobody asks
 
         sent.add_done_callback(check)
         self.deliveries.begin(place, sent)
-        if producer is not self._producer:
-            raise LeaseLost  # while we waited for room
+        self._check(producer)  # we may have waited for room
         return delivery
 
     def _judge(self, error: BaseException, producer: Any, place: Place, size: int) -> BaseException:
@@ -240,23 +243,21 @@ class OutputProducer:
             self._on_failure(error)
 
 
-async def _discard(producer: Any) -> None:
-    """Close a producer of aiokafka without sending what it holds, as its `stop` would."""
-    accumulator, client = producer._message_accumulator, producer.client  # noqa: SLF001 - no way
-    producer._closed = True  # noqa: SLF001 - as above
-    for connection in client._conns.values():  # noqa: SLF001 - as above
-        if connection.connected():
-            connection._writer.transport.abort()  # noqa: SLF001 - else what is half sent goes on
-    with suppress(KafkaError):  # of a sender that had failed
-        await producer._sender.close()  # noqa: SLF001 - as above
-    # What failed once is queued again, and aiokafka takes it to be pending when it is done.
-    left = accumulator._pending_batches  # noqa: SLF001 - as above
-    left.update(chain(*accumulator._batches.values()))  # noqa: SLF001 - as above
-    accumulator.fail_all(LeaseLost())
-    for batch in left:  # or asyncio complains that nobody asked
-        batch.future.exception()
-        batch._drain_waiter.exception()  # noqa: SLF001 - as above
-    await client.close()
+def _pack(messages: Sequence[Message], create: Callable[[], Any]) -> Iterator[Any]:
+    batch = create()
+    for key, value, given in messages:
+        headers = list(given)  # aiokafka's compiled builder takes nothing else
+        if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+            yield batch
+            batch = create()
+            batch.append(timestamp=None, key=key, value=value, headers=headers)
+    yield batch
+
+
+def _fail(delivery: asyncio.Future[Any], error: BaseException) -> None:
+    if not delivery.done():
+        delivery.set_exception(error)
+        delivery.exception()  # or asyncio complains where nobody asks
 
 
 def _explain(error: BaseException, place: Place, size: int) -> CrmOnlineError:
