@@ -5,77 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from aiokafka.errors import IllegalStateError, NoError, RebalanceInProgressError, for_code
-from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 
 from streams.batches import Batch, BatchApp, Owner
+from streams.consumer_thread import ConsumerThread, Fetched
 
 __all__ = ["Consumer", "Transport"]
 
 _log = logging.getLogger(__name__)
-
-
-class Fetched(dict[TP, list[Any]]):
-    """Records by partition, stamped with how often the consumer had been sought by then."""
-
-    def __init__(self, records: Mapping[TP, list[Any]], seeks: int) -> None:
-        super().__init__(records)
-        self.seeks = seeks
-
-
-class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's consumer thread, which stamps what it fetches and keeps up the group's lease."""
-
-    app: BatchApp
-    seeks = 0
-
-    def _create_worker_consumer(self, *args: Any, **options: Any) -> Any:
-        consumer = super()._create_worker_consumer(*args, **options)
-        # Faust says 1.5 s, and what is asked meanwhile on the same connection waits as long.
-        consumer._fetch_max_wait_ms = self.app.fetch_max_wait_ms  # noqa: SLF001 - no other way
-        return consumer
-
-    async def on_start(self) -> None:
-        """Listen to what the group's coordinator answers."""
-        await super().on_start()
-        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001 - no other way
-        send = coordinator._send_req  # noqa: SLF001 - as above
-
-        async def send_and_listen(request: Any) -> Any:
-            sent = self.app.lease.clock()  # not when the answer came: it may have waited for long
-            response = await send(request)
-            self._hear(request, response, sent)
-            return response
-
-        coordinator._send_req = send_and_listen  # noqa: SLF001 - as above
-
-    def _hear(self, request: Any, response: Any, sent: float) -> None:
-        if isinstance(request, SyncGroupRequest) and for_code(response.error_code) is NoError:
-            self.app.lease.grant(sent)
-        # Who hears that the group rebalances is a member until it is joined anew.
-        elif isinstance(request, HeartbeatRequest) and for_code(response.error_code) in {
-            NoError,
-            RebalanceInProgressError,
-        }:
-            self.app.lease.renew(sent)
-
-    def rejoin(self) -> None:
-        """Have the group joined again, even where it still takes us for a member."""
-        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001 - no other way
-        self.thread_loop.call_soon_threadsafe(coordinator.request_rejoin)
-
-    async def _fetch_records(self, *args: Any, **options: Any) -> Fetched:
-        records = await super()._fetch_records(*args, **options)
-        return Fetched(records, self.seeks)
-
-    async def _seek_wait(self, consumer: Any, partitions: Mapping[TP, int]) -> None:
-        self.seeks += 1
-        await super()._seek_wait(consumer, partitions)
 
 
 class Consumer(driver.Consumer):

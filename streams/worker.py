@@ -22,6 +22,7 @@ from streams.memory import share_one_heap
 from streams.reporting import Reported, Reporter
 from streams.roles.tasks import Tasks
 from streams.roles.web import WebRole
+from streams.stacks import tell
 from streams.topics import check_policies, create_missing
 from streams.web.server import WebServer
 from streams.web.worker import Asked
@@ -77,17 +78,23 @@ class Worker:
         """Start all apps, and stop them in order."""
         await self._web.start()
         gc.set_threshold(50_000, 10, 10)  # before the restore, half of whose time it is
-        # Side by side: each waits some seconds for its group.
-        await asyncio.gather(*[app.start() for app in self.apps.values()])
-        gc.freeze()  # imports and restored state: a full collection would fall into a batch
-        self.ready = True
-        self._tasks.begin(self._reporter.run())
+        started: list[RoleApp | DeliverService] = []
+
+        async def start(app: RoleApp | DeliverService) -> None:
+            await app.start()
+            started.append(app)
+
         try:
+            # Side by side: each waits some seconds for its group.
+            await asyncio.gather(*[start(app) for app in self.apps.values()])
+            gc.freeze()  # imports and restored state: a full collection would fall into a batch
+            self.ready = True
+            self._tasks.begin(self._reporter.run())
             yield
         finally:
             await self._tasks.end()
-            for app in reversed(self.apps.values()):
-                await app.stop()
+            # Those that had only begun end with the process.
+            await asyncio.gather(*[app.stop() for app in started])
             await self._web.stop()
 
 
@@ -97,7 +104,9 @@ def run(settings: Settings, roles: Sequence[str]) -> None:
     configure_logs()
     create_missing(settings)
     check_policies(settings)
-    uvloop.run(_serve(settings, roles))
+    # Not `uvloop.run`, which waits for what it cancels: while they start, some of Faust's tasks
+    # outlive that, and their threads would answer for members of groups that do nothing.
+    uvloop.new_event_loop().run_until_complete(_serve(settings, roles))
 
 
 async def _serve(settings: Settings, roles: Sequence[str]) -> None:
@@ -134,10 +143,15 @@ def _bound_stop(seconds: float) -> None:
             )
         )
 
-    late = Timer(seconds, give_up, [f"not done stopping after {seconds:g} s (CRM_STOP_SECONDS)"])
+    loop = asyncio.get_running_loop()
+
+    def be_late() -> None:
+        tell(asyncio.all_tasks(loop))
+        give_up(f"not done stopping after {seconds:g} s (CRM_STOP_SECONDS)")
+
+    late = Timer(seconds, be_late)
     late.daemon = True
     late.start()
-    loop = asyncio.get_running_loop()
     for number in STOPS:
         loop.remove_signal_handler(number)
         signal.signal(number, lambda *_: give_up("told to stop a second time"))

@@ -15,8 +15,8 @@ from faust.types import TP
 from crm_online.settings import Settings
 from streams.batches import Batch, BatchApp, Generation
 from streams.connection import faust_options
+from streams.consumer_thread import Fetched
 from streams.embedded import MockBroker, RealKafka
-from streams.transport import Fetched
 from tests.streams.workers import PARTITIONS, counting_settings, fail, write_events
 
 pytestmark = pytest.mark.asyncio

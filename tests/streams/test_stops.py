@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from confluent_kafka import ConsumerGroupState
 from confluent_kafka.admin import AdminClient
 
 from crm_online.settings import Settings
@@ -21,6 +22,15 @@ pytestmark = [pytest.mark.asyncio, pytest.mark.real]
 
 def said(worker: Process, text: str) -> bool:
     return text in worker.log.read_text(errors="replace")
+
+
+async def rebalances(settings: Settings, role: str) -> bool:
+    """Say whether the group of a role waits for a member."""
+    admin = AdminClient({**admin_options(settings), "log_level": 2})
+    group = f"{settings.app}-{role}"
+    found = admin.describe_consumer_groups([group], request_timeout=10.0)[group]
+    state = (await asyncio.to_thread(found.result)).state
+    return bool(state == ConsumerGroupState.PREPARING_REBALANCING)
 
 
 async def until_scored(settings: Settings, worker: Process) -> None:
@@ -43,7 +53,22 @@ async def test_told_to_stop_while_the_broker_is_gone_it_ends_in_bounded_time(
         own_kafka.kill()
         worker.process.send_signal(signal.SIGTERM)
         code = await asyncio.to_thread(worker.process.wait, 15)
-        assert code == 0 or said(worker, "CRM_STOP_SECONDS")
+        assert code == 0 or (said(worker, "CRM_STOP_SECONDS") and said(worker, "a task waits"))
+
+
+async def test_told_to_stop_before_its_groups_let_it_in_it_ends_at_once(
+    app: str, real_kafka: RealKafka, valkey: Valkey, tmp_path: Path
+) -> None:
+    settings = job_settings(app, real_kafka, valkey, session_timeout_seconds=45.0)
+    await asyncio.to_thread(create_missing, settings)
+    with Process(settings, tmp_path) as member:
+        await until(partial(said, member, '"ready"'))
+        member.process.send_signal(signal.SIGSTOP)  # the groups wait for it
+        with Process(settings, tmp_path) as worker:
+            await until(partial(rebalances, settings, "score"))
+            worker.process.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(worker.process.wait, 15) == 0
+            assert not said(worker, '"ready"')
 
 
 async def test_told_twice_to_stop_it_ends_at_once(
