@@ -67,6 +67,7 @@ class Guard:
         self._correct = correct
         self._until: dict[int, float] = {}
         self._read: dict[TopicPartition, int] = {}
+        self._right: dict[TopicPartition, int] = {}
         self._left: dict[TopicPartition, dict[Any, Record]] = {}
         self._watches = 0
         self._gained = asyncio.Event()
@@ -120,15 +121,19 @@ class Guard:
             partitions, time.monotonic() + self._settings.max_pause_seconds
         )
         self._read |= ends
+        self._right |= ends
         self._list()
         self._gained.set()
 
     def sign(self, partition: int, messages: Sequence[Message]) -> Sequence[Message]:
-        """Say in the partition's own record how far we followed, for who comes after us."""
+        """Say in the partition's own record up to where all is right, for who comes after us.
+
+        What was read and is not yet written over must be found again, should we end before it is.
+        """
         if partition not in self._until:
             return messages
-        read = {tp.topic: at for tp, at in self._read.items() if tp.partition == partition}
-        header: Header = FOLLOWED, json.dumps(read).encode()
+        right = {tp.topic: at for tp, at in self._right.items() if tp.partition == partition}
+        header: Header = FOLLOWED, json.dumps(right).encode()
         return [
             message._replace(headers=[*message.headers, header])
             if message.key == PROGRESS_KEY
@@ -160,6 +165,7 @@ class Guard:
     def _list(self) -> None:
         self._watches += 1
         self._read = {tp: at for tp, at in self._read.items() if tp.partition in self._until}
+        self._right = {tp: at for tp, at in self._right.items() if tp in self._read}
         self._left = {tp: left for tp, left in self._left.items() if tp in self._read}
         self._deliveries.watch(self._places())
 
@@ -194,14 +200,18 @@ class Guard:
                 return  # what was ours is another's, or the other way round
             self._read[place] = end
             self._deliveries.pass_over(place, end)
-            await self._see_to(place)
+            if await self._see_to(place) and place in self._read:
+                self._right[place] = end
 
-    async def _see_to(self, place: TopicPartition) -> None:
+    async def _see_to(self, place: TopicPartition) -> bool:
+        """Have what is left put right; returns whether nothing is left."""
         left = self._left.pop(place, None)
-        if left and not await self._correct(
-            self._nouns[place.topic], place.partition, [*left.values()]
-        ):
+        if not left:
+            return True
+        done = await self._correct(self._nouns[place.topic], place.partition, [*left.values()])
+        if not done:
             self._left.setdefault(place, left)
+        return done
 
     async def _fetch(
         self, consumer: Any, place: TopicPartition, start: int, end: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -12,10 +13,21 @@ from crm_online.customers.state import CustomerState
 from crm_online.customers.store import encode_state
 from crm_online.internal import PROGRESS_KEY
 from crm_online.log import Message
+from streams.deliveries import Deliveries
 from streams.embedded import MockBroker, RealKafka, Valkey
 from streams.feeding import partition_of
-from tests.streams.job import PARTITIONS, Tail, job_settings, population, send, shelved, working
-from tests.streams.workers import append
+from streams.guard import Guard, followed
+from tests.streams.job import (
+    PARTITIONS,
+    Tail,
+    job_settings,
+    population,
+    send,
+    shelved,
+    until,
+    working,
+)
+from tests.streams.workers import append, counting_settings
 
 pytestmark = pytest.mark.asyncio
 
@@ -91,6 +103,38 @@ async def test_a_removed_customer_is_removed_again(
     *_, last = [r for r in tail.records["scores"] if is_gone(r)]
     assert last.value is None
     assert json.loads(dict(last.headers)["source"])["offset"] >= 0
+
+
+async def test_what_is_not_yet_written_over_is_left_for_the_next_owner_to_find(
+    app: str, broker: MockBroker | RealKafka
+) -> None:
+    settings = counting_settings(app, broker.address, partitions=1)
+    broker.create_topics({settings.topic("scores"): 1})
+    asked, written_over = asyncio.Event(), asyncio.Event()
+
+    async def correct(*_: object) -> bool:
+        asked.set()
+        await written_over.wait()
+        return True
+
+    guard = Guard(settings, ["scores"], Deliveries(), correct)
+
+    def said() -> int:
+        (signed,) = guard.sign(0, [Message(PROGRESS_KEY, b"{}")])
+        return followed(signed.headers, 0)[settings.topic("scores"), 0]
+
+    await append(settings, "scores", 0, Message(b"ann", b"ours"))
+    await guard.watch([0], {}, correct)
+    running = asyncio.create_task(guard.run())
+    try:
+        await append(settings, "scores", 0, Message(b"ann", b"of a worker that woke up"))
+        await asyncio.wait_for(asked.wait(), 30.0)
+        assert said() == 1
+        written_over.set()
+        await until(lambda: said() == 2)
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
 
 
 def order(score: dict[str, Any]) -> tuple[int, ...]:
