@@ -154,3 +154,11 @@ class Machine(Protocol):
 
     def correct(self, partition: int, noun: str, records: Sequence[Record]) -> Effects:
         """Return what must be written because another worker wrote these behind newer ones."""
+
+    def repeat(self, partition: int) -> Effects:
+        """Return, after a restore, what must be written again over what may stand behind it.
+
+        A customer's snapshot may come from further on in the log than the partition's own record.
+        Its outputs are there as well; but whoever held the partition in between, and had not yet
+        seen the snapshot, may have repeated older ones behind them.
+        """

@@ -1,4 +1,4 @@
-"""Customers to be scored again, because a worker that woke up wrote older records behind theirs."""
+"""Customers to be scored again, because older records may stand behind theirs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crm_online.log import Record
 from crm_online.scores import Source
 from crm_online.slices import AFTER_TIMERS, Moment, Slice
 
-__all__ = ["place_of_output", "rescoring"]
+__all__ = ["place_of_output", "rescoring", "those_ahead"]
 
 
 class _Placed(msgspec.Struct, gc=False):
@@ -35,6 +35,8 @@ def place_of_output(record: Record) -> tuple[int, float]:
 
 def rescoring(held: Partition, noun: str, records: Sequence[Record]) -> Slice:
     """Return a slice in which every customer with a newer score or list is scored again.
+
+    A worker that woke up wrote these records.
 
     Parameters
     ----------
@@ -58,6 +60,27 @@ def rescoring(held: Partition, noun: str, records: Sequence[Record]) -> Slice:
         written = state.scored_as_of if noun == "scores" else state.offered_as_of
         if place < (state.epoch, written):
             _score(batch, customer, state)
+    return batch
+
+
+def those_ahead(held: Partition) -> Slice:
+    """Return a slice in which those are scored, or removed, again who are ahead of a partition.
+
+    Parameters
+    ----------
+    held
+        The partition, just restored.
+    """
+    batch = Slice(held, held.progress.as_of)
+    _, passed = held.place(2.0 * held.progress.as_of + 1.0)
+    for customer in held.ahead:
+        state = held.store.load(customer)
+        if state is not None and state.scored_as_of > passed:
+            _score(batch, customer, state)
+    for customer, (epoch, as_of) in held.gone.items():
+        if epoch == held.progress.epoch:
+            batch.expired[customer] = as_of
+    held.ahead = []
     return batch
 
 

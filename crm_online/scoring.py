@@ -18,7 +18,7 @@ from crm_online.models.snapshots import ModelSnapshot
 from crm_online.publishing import Publisher
 from crm_online.recommending import Recommender
 from crm_online.replica import NEXT_ITEM, RERANKER, Replica
-from crm_online.rescoring import rescoring
+from crm_online.rescoring import rescoring, those_ahead
 from crm_online.settings import Settings
 from crm_online.slices import Slice
 from crm_online.stepping import Stepper
@@ -91,7 +91,20 @@ class Scorer:
         held = self.partitions[partition]
         if noun == "state":
             return Effects(snapshots=held.right_ones(records))
-        effects = self._score(rescoring(held, noun, records))
+        return self._score_again(rescoring(held, noun, records))
+
+    def repeat(self, partition: int) -> Effects:
+        """Score again whoever is ahead of a partition that was just restored.
+
+        Parameters
+        ----------
+        partition
+            Its number.
+        """
+        return self._score_again(those_ahead(self.partitions[partition]))
+
+    def _score_again(self, batch: Slice) -> Effects:
+        effects = self._score(batch)
         effects.progress = None  # the log did not move
         return effects
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -208,28 +208,26 @@ class Processor:
                 report=self._report,
             )
             if restored is not None:
-                await self._write_over(restored, gained, wanted)
+                await self._write_over(restored, wanted)
                 if wanted():
                     self._adopt(restored)
         finally:
             for partition in gained - self._owned:
                 self._forget(partition)
 
-    async def _write_over(
-        self,
-        restored: checkpoint.Restored,
-        partitions: Collection[int],
-        wanted: Callable[[], bool],
-    ) -> None:
+    async def _write_over(self, restored: checkpoint.Restored, wanted: Callable[[], bool]) -> None:
         """See to what stands behind newer records, and follow what others still write there."""
 
         async def put_right(noun: str, partition: int, foreign: Sequence[Record]) -> bool:
-            return wanted() and await self._put_right(noun, partition, foreign)
+            if wanted():
+                await self._write_again(partition, self._machine.correct(partition, noun, foreign))
+            return wanted()
 
         for partition, messages in restored.overtaken.items():
-            if messages and wanted():
-                await self._finisher.add(partition, Effects(snapshots=messages), [])
-        await self.guard.watch(partitions, restored.read, put_right)
+            if wanted():
+                await self._write_again(partition, Effects(snapshots=messages))
+                await self._write_again(partition, self._machine.repeat(partition))
+        await self.guard.watch(restored.starts, restored.read, put_right)
 
     def _adopt(self, restored: checkpoint.Restored) -> None:
         """Take batches from now on: all that was kept or restored is guarded."""
@@ -251,16 +249,14 @@ class Processor:
             if partition not in self.owned:
                 return partition not in self._owned
             with suppress(LeaseLost):
-                await self._put_right(noun, partition, foreign)
+                await self._write_again(partition, self._machine.correct(partition, noun, foreign))
             return True
 
-    async def _put_right(self, noun: str, partition: int, foreign: Sequence[Record]) -> bool:
-        effects = self._machine.correct(partition, noun, foreign)
-        corrected = [*effects.outputs.values(), effects.snapshots]
-        if any(corrected):
-            self.figures.corrected += sum(map(len, corrected))
+    async def _write_again(self, partition: int, effects: Effects) -> None:
+        written = [*effects.outputs.values(), effects.snapshots]
+        if any(written):
+            self.figures.corrected += sum(map(len, written))
             await self._finish(partition, effects)
-        return True
 
     def _abandon(self) -> None:
         self._taking = False

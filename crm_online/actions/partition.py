@@ -9,7 +9,6 @@ from crm_online.actions.rate import Order, Rate, last_counted
 from crm_online.actions.rules import RuleSet
 from crm_online.actions.state import ActionState, decode
 from crm_online.customers.partition import Partition, PartitionRestore
-from crm_online.customers.store import peek
 from crm_online.log import Origin
 
 __all__ = ["RULES", "ActionPartition", "ActionRestore"]
@@ -60,10 +59,8 @@ class ActionRestore(PartitionRestore):
         """Return what snapshots behind the partition's own record let through, not yet counted."""
         held = self._held
         passed, last = held.place(2.0 * held.progress.as_of + 1.0), last_counted(held.progress.own)
-        for customer, packed in held.store.packed.items():
-            if peek(packed)[:2] <= passed:
-                continue
-            for send in decode(packed).sends:
+        for customer in held.ahead:
+            for send in decode(held.store.packed[customer]).sends:
                 order = send.epoch, send.as_of, send.due, customer
                 if (send.epoch, send.as_of) > passed and order > last:
                     yield order, send.at

@@ -42,9 +42,16 @@ class Partition:
     ----------
     number
         Of the partition.
+
+    Attributes
+    ----------
+    gone
+        Customers who were removed further on in the log than the partition has come, and where.
+    ahead
+        Customers whose snapshots came from further on than that, at the restore.
     """
 
-    __slots__ = ("gone", "number", "progress", "store", "timers")
+    __slots__ = ("ahead", "gone", "number", "progress", "store", "timers")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -52,6 +59,7 @@ class Partition:
         self.timers = Timers()
         self.progress = Progress()
         self.gone: dict[str, tuple[int, float]] = {}
+        self.ahead: list[str] = []
 
     def place(self, as_of: float) -> tuple[int, float]:
         """Return a place in the log that is read now: epoch, then ``as_of``."""
@@ -169,7 +177,10 @@ class PartitionRestore:
             partition.progress.check(origin)
         if partition.progress.floor:
             self._drop_below(partition.progress.floor)
-        _, due = peek_many(self._packed.values())
+        epochs, as_of, due = peek_many(self._packed.values())
+        epoch, passed = partition.place(2.0 * partition.progress.as_of + 1.0)
+        further = (epochs > epoch) | ((epochs == epoch) & (as_of > passed))
+        partition.ahead = list(compress(self._packed, further))
         waiting = np.isfinite(due)
         partition.timers = Timers(
             zip(due[waiting].tolist(), compress(self._packed, waiting), strict=True)
@@ -181,7 +192,7 @@ class PartitionRestore:
         """Drop what a reset has overtaken; what of it stands on the topic is to be removed."""
         partition, packed = self._partition, self._packed
         partition.gone = {c: at for c, at in partition.gone.items() if at[0] >= floor}
-        epochs, _ = peek_many(packed.values())
+        epochs, _, _ = peek_many(packed.values())
         for customer in list(compress(packed, epochs < floor)):
             del packed[customer]
             self._overtaken.add(customer.encode())

@@ -76,19 +76,21 @@ def peek(packed: bytes) -> tuple[int, float, float]:
     return epoch, as_of, due
 
 
-def peek_many(packed: Collection[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Read epoch and next due time of many snapshots, as `peek` does of one.
+def peek_many(
+    packed: Collection[bytes],
+) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
+    """Read epoch, ``as_of`` and next due time of many snapshots, as `peek` does of one.
 
     Returns
     -------
-    epochs, due : array, shape (n,)
+    epochs, as_of, due : array, shape (n,)
         In the order given.
 
     Examples
     --------
-    >>> epochs, due = peek_many([encode_state(CustomerState(as_of=7.0, next_due=30.0))])
-    >>> epochs.tolist(), due.tolist()
-    ([0], [30.0])
+    >>> epochs, as_of, due = peek_many([encode_state(CustomerState(as_of=7.0, next_due=30.0))])
+    >>> epochs.tolist(), as_of.tolist(), due.tolist()
+    ([0], [7.0], [30.0])
     """
     size = _PREFIXES.itemsize
     prefixes = b"".join([each[:size] for each in packed])
@@ -99,7 +101,7 @@ def peek_many(packed: Collection[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.
     right &= (read["float1"] == _FLOAT64) & (read["float2"] == _FLOAT64)
     for wrong in np.flatnonzero(~right)[:1]:
         peek(next(islice(packed, wrong, None)))
-    return read["epoch"], read["due"].astype(np.float64)
+    return read["epoch"], read["as_of"].astype(np.float64), read["due"].astype(np.float64)
 
 
 def moved(packed: bytes, place: tuple[int, float]) -> bytes:

@@ -138,11 +138,11 @@ def stale_restore(stalls: Stalls, *, broken: bool) -> None:
                 self._packed[record.key.decode()] = record.value
         return taken
 
-    async def leave(self: Any, noun: str, partition: int, foreign: Sequence[Any]) -> bool:
-        return True
+    async def leave(self: Any, partition: int, effects: Any) -> None:
+        pass
 
     partition.PartitionRestore.apply = apply  # type: ignore[method-assign]
-    processor.Processor._put_right = leave  # type: ignore[method-assign]
+    processor.Processor._write_again = leave  # type: ignore[method-assign]
 
 
 def _write_without_a_lease() -> None:

@@ -77,6 +77,10 @@ class Counting:
         progress = Message(PROGRESS, json.dumps(held.as_of).encode())
         yield Effects({"scores": outputs}, snapshots, progress, held.as_of, len(records))
 
+    def repeat(self, partition: int) -> Effects:
+        del partition
+        return Effects()
+
     def correct(self, partition: int, noun: str, records: Sequence[Record]) -> Effects:
         held = self.partitions[partition]
         snapshots = [

@@ -50,6 +50,10 @@ class Reading:
 
     def process(self, partition: int, records: Sequence[Record]) -> Any: ...
 
+    def repeat(self, partition: int) -> Effects:
+        del partition
+        return Effects()
+
     def correct(self, partition: int, noun: str, records: Sequence[Record]) -> Effects:
         return Effects()
 

@@ -77,6 +77,10 @@ class Watched(Counting):
             effects.outputs |= self.extra
             yield effects
 
+    def repeat(self, partition: int) -> Effects:
+        del partition
+        return Effects()
+
     def correct(self, partition: int, noun: str, records: Sequence[Record]) -> Effects:
         self.corrected.set()
         effects = super().correct(partition, noun, records)
