@@ -16,13 +16,15 @@ from faust.transport.drivers import TRANSPORTS
 from faust.types import AppT, Message
 from faust.types.topics import TopicT
 
+from crm_online.errors import CrmOnlineError
 from crm_online.log import Record
 from streams.connection import BATCH_SCHEME
 from streams.lease import Lease
 
-__all__ = ["Batch", "BatchApp", "BatchSchema", "Generation", "Owner"]
+__all__ = ["IDLE_SECONDS", "Batch", "BatchApp", "BatchSchema", "Generation", "Owner"]
 
 BUFFERED_BATCHES: Final = 4
+IDLE_SECONDS: Final = 50.0  # the group waits for a minute for us to join again
 
 _log = logging.getLogger(__name__)
 
@@ -48,12 +50,34 @@ class Batch:
         In log order, never empty.
     end
         The partition's end offset as last heard from the broker.
+    begin
+        The offset right behind the batch handed out before, or where reading began.
     """
 
     topic: str
     partition: int
     records: Sequence[Record]
     end: int
+    begin: int = 0
+
+    def follow(self, applied: int) -> None:
+        """See that nothing was left out between what is applied and this.
+
+        Parameters
+        ----------
+        applied
+            The offset right behind the last record applied.
+
+        Raises
+        ------
+        CrmOnlineError
+            Where something was: to go on would call applied what nobody read.
+        """
+        if self.begin > applied:
+            raise CrmOnlineError(
+                f"{self.topic}[{self.partition}] went on at offset {self.begin} where {applied} "
+                "was to come: the worker ends to read it again from what is durable; start it again"
+            )
 
 
 class Owner(Protocol):

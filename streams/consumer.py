@@ -35,3 +35,12 @@ class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # it has no types
         # A task that is cancelled before its first step cancels who awaits it: aiokafka's `stop`
         # awaits such tasks, and would cancel us. So let them take that step.
         await asyncio.sleep(0)
+
+    async def stop(self) -> None:
+        """Disconnect; a fetch that ends by being cancelled does not cancel us."""
+        try:
+            await super().stop()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise

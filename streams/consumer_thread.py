@@ -13,6 +13,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.threads import ServiceThread, WorkerThread
 
+from crm_online.errors import BrokerUnavailable
 from streams.batches import BatchApp
 
 __all__ = ["ConsumerThread", "Fetched"]
@@ -56,7 +57,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """Listen to what the group's coordinator answers."""
         await super().on_start()
         coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001 - no other way
-        send = coordinator._send_req  # noqa: SLF001 - as above
+        send, push = coordinator._send_req, coordinator._push_error_to_user  # noqa: SLF001 - as above
 
         async def send_and_listen(request: Any) -> Any:
             sent = self.app.lease.clock()  # not when the answer came: it may have waited for long
@@ -64,7 +65,19 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             self._hear(request, response, sent)
             return response
 
+        def end_and_push(error: Any) -> Any:
+            # It waits for us to ask for it before it goes on, and Faust never does.
+            self.app.loop.call_soon_threadsafe(
+                self.app.stop_process,
+                BrokerUnavailable(
+                    f"the group {self.app.conf.id} does not work ({error!r}): look into the "
+                    "broker's log, and check what CRM_KAFKA_USERNAME may do"
+                ),
+            )
+            return push(error)
+
         coordinator._send_req = send_and_listen  # noqa: SLF001 - as above
+        coordinator._push_error_to_user = end_and_push  # noqa: SLF001 - as above
 
     async def on_thread_stop(self) -> None:
         """Disconnect; whoever stops this waits for it without a limit, so nothing may cut it short.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 from aiokafka import TopicPartition
@@ -15,7 +16,7 @@ from crm_online.log import Record
 from crm_online.settings import Settings
 from streams.consumer import Consumer
 
-__all__ = ["Follower"]
+__all__ = ["Follower", "read_whole"]
 
 FIRST_BACKOFF_SECONDS: Final = 0.5
 LAST_BACKOFF_SECONDS: Final = 30.0
@@ -132,3 +133,32 @@ class Follower:
         if at < low:
             _log.warning("%s is gone by retention: going on at %d", where, low)
         return max(at, low)
+
+
+@asynccontextmanager
+async def read_whole(
+    settings: Settings,
+    noun: str,
+    apply: Callable[[Sequence[Record]], None],
+    stop: Callable[[BaseException], None],
+) -> AsyncIterator[None]:
+    """Read a single-partition topic to its present end, and follow it until the block ends.
+
+    Parameters
+    ----------
+    settings
+        Where Kafka is.
+    noun
+        Of the topic.
+    apply, stop
+        As of `Follower`.
+    """
+    follower = Follower(settings, settings.topic(noun), apply, stop)
+    reading = asyncio.ensure_future(follower.run())
+    try:
+        await follower.caught_up()
+        yield
+    finally:
+        reading.cancel()
+        with suppress(asyncio.CancelledError):
+            await reading

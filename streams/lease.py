@@ -176,7 +176,7 @@ class Lease:
         if self._pulse is not None:
             self._pulse.watch()
         try:
-            while self.lost or not self.lapsed():
+            while not self._lose():
                 if self._pulse is not None:
                     self._pulse.beat()
                 await asyncio.sleep(min(self._seconds / LOOKS, LONGEST_LOOK_SECONDS))
@@ -184,4 +184,10 @@ class Lease:
             if self._pulse is not None:
                 self._pulse.rest()
             raise
-        self.lost = True
+
+    def _lose(self) -> bool:
+        """Take note that it has lapsed, if it has; returns whether it is lost by this."""
+        with self._changing:
+            newly = not self.lost and self.lapsed()
+            self.lost = self.lost or newly
+            return newly

@@ -13,7 +13,7 @@ from crm_online.errors import BrokerUnavailable
 from crm_online.log import Effects, Machine, Message, Record
 from crm_online.settings import Settings
 from streams import checkpoint
-from streams.batches import Batch, Generation
+from streams.batches import IDLE_SECONDS, Batch, Generation
 from streams.figures import Figures
 from streams.finisher import Finisher
 from streams.guard import Guard
@@ -24,8 +24,6 @@ from streams.stacks import tell
 
 __all__ = ["Processor"]
 
-# Faust gives a worker a minute to let go of its partitions before the group goes on without it.
-IDLE_SECONDS: Final = 50.0
 
 _log = logging.getLogger(__name__)
 
@@ -190,6 +188,7 @@ class Processor:
     async def _restore(
         self, generation: Generation, partitions: frozenset[int], wanted: Callable[[], bool]
     ) -> None:
+        self._taking = False
         await self._finisher.idle()  # of a restore that was given up
         kept = self._owned & partitions if self._follows(generation) else set()
         for partition in self._owned - kept:
@@ -274,6 +273,7 @@ class Processor:
 
     async def _apply(self, batch: Batch) -> None:
         partition, records = batch.partition, batch.records
+        batch.follow(self._positions.applied[partition])
         self._positions.see(batch)
         for effects in self._step(partition, records):
             await self._finish(partition, effects)

@@ -62,6 +62,7 @@ class OutputProducer:
         self._order: defaultdict[Place, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._producer: Any = None
         self._waiting: set[asyncio.Future[Any]] = set()
+        self._handing: set[asyncio.Future[Any]] = set()
         self._abandoned: set[Any] = set()
         self._failure: BaseException | None = None
         self._discarding: asyncio.Task[None] | None = None
@@ -94,7 +95,9 @@ class OutputProducer:
         self._producer = producer
 
     async def stop(self) -> None:
-        """Deliver what was sent, and disconnect."""
+        """Deliver what was sent, unless the lease is gone, and disconnect."""
+        if self._without_lease():
+            self.abandon()
         if self._producer is not None:
             producer, self._producer = self._producer, None
             await producer.stop()
@@ -115,6 +118,8 @@ class OutputProducer:
             for delivery in self._waiting:
                 _fail(delivery, LeaseLost())
             self._waiting.clear()
+            for sending in self._handing:
+                sending.cancel()
             self._discarding = asyncio.create_task(self._discard(producer, self._discarding))
 
     async def send(
@@ -183,12 +188,20 @@ class OutputProducer:
     async def _hand_over(self, producer: Any, place: Place, batch: Any) -> asyncio.Future[Any]:
         size, count = batch.size(), batch.record_count()
         batch.close()
+        # A task, so that `abandon` can end its waiting: for metadata, or for room.
+        sending = asyncio.ensure_future(producer.send_batch(batch, place[0], partition=place[1]))
+        self._handing.add(sending)
         try:
-            sent: asyncio.Future[Any] = await producer.send_batch(
-                batch, place[0], partition=place[1]
-            )
-        except KafkaError as error:
+            await asyncio.wait([sending])
+        finally:
+            sending.cancel()
+            self._handing.discard(sending)
+        if sending.cancelled():
+            raise LeaseLost
+        error = sending.exception()
+        if error is not None:
             raise self._judge(error, producer, place, size) from error
+        sent: asyncio.Future[Any] = sending.result()
         delivery = asyncio.get_running_loop().create_future()
         self._waiting.add(delivery)
 
@@ -212,14 +225,16 @@ class OutputProducer:
 
     def _judge(self, error: BaseException, producer: Any, place: Place, size: int) -> BaseException:
         """Fail at a write that failed, unless the lease is lost: all is dropped then."""
-        lease = self._lease
-        without = lease is not None and (not lease.granted or lease.lapsed())
-        if without and producer is self._producer:
+        if self._without_lease() and producer is self._producer:
             self.abandon()  # at once: what is queued behind it would leave a gap
         if isinstance(error, LeaseLost) or producer in self._abandoned:
             return LeaseLost()
         self._fail(_explain(error, place, size))
         return error
+
+    def _without_lease(self) -> bool:
+        lease = self._lease
+        return lease is not None and (not lease.granted or lease.lapsed())
 
     def _hold_back(self, producer: Any) -> None:
         """Let no record batch leave without the lease: the last place before the socket."""

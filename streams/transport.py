@@ -6,16 +6,19 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, Final
 
 from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 
+from crm_online.errors import BrokerUnavailable
 from streams.batches import Batch, BatchApp, Owner
 from streams.consumer_thread import ConsumerThread, Fetched
 
 __all__ = ["Consumer", "Transport"]
+
+VOID: Final = -2  # a generation that no group has
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +38,9 @@ class Consumer(driver.Consumer):
         super().__init__(*args, **options)
         self._in_flight: dict[TP, deque[ConsumerMessage]] = {}
         self._positioned = True
+        self._handed: dict[TP, int] = {}
         self._rebalances = 0
+        self._assigned_for = 0
         self._restored_for = 0
 
     def _new_consumer_thread(self) -> ConsumerThread:
@@ -56,9 +61,13 @@ class Consumer(driver.Consumer):
         return self._positioned
 
     def unposition(self) -> None:
-        """Take no batch until the seek that follows the restore which begins now."""
+        """Take no batch until the seek that follows the restore which begins now.
+
+        What is on its way to the agents was read for an assignment before, or from elsewhere.
+        """
         self._positioned = False
-        self._restored_for = self._rebalances
+        self._restored_for = self._assigned_for
+        self._void()
 
     def done(self) -> dict[TP, int]:
         """Partition of a batch topic to the offset up to which its records are done with."""
@@ -124,7 +133,8 @@ class Consumer(driver.Consumer):
             records = [record for record in records if record.offset >= start]
         end = max(self.highwater(tp) or 0, records[-1].offset + 1 if records else 0)
         for first in range(0, len(records), self.app.max_batch):
-            yield Batch(*tp, records[first : first + self.app.max_batch], end)
+            part = records[first : first + self.app.max_batch]
+            yield Batch(*tp, part, end, self._handed.get(tp, part[0].offset))
 
     def _track(self, tp: TP, batch: Batch) -> ConsumerMessage:
         last: Any = batch.records[-1]
@@ -144,6 +154,7 @@ class Consumer(driver.Consumer):
             generation_id=self.app.consumer_generation_id,
         )
         self._in_flight.setdefault(tp, deque()).append(message)
+        self._handed[tp] = last.offset + 1
         return message
 
     def on_buffer_full(self, tp: TP) -> None:
@@ -177,13 +188,30 @@ class Consumer(driver.Consumer):
         self._rebalances += 1
         self.app.flow_control.suspend()
         self.app.flow_control.clear()
-        for owner in self._owners():
-            await owner.idle()
-        self.app.lease.release()
-        await self.commit()
+        try:
+            for owner in self._owners():
+                await owner.idle()
+            self.app.lease.release()
+            await self.commit()
+        except Exception as error:  # aiokafka would join again in spite of it
+            self.app.stop_process(error)
+            raise
+        self._void()
+        await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Take note of which rebalance this is the outcome of: a restore may begin behind more."""
+        self._assigned_for = self._rebalances
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    def _void(self) -> None:
+        """Let nothing of what is under way be taken, wherever it waits."""
+        for messages in self._in_flight.values():
+            for message in messages:
+                message.generation_id = VOID
         self._in_flight.clear()
         self._unacked_messages.clear()
-        await super().on_partitions_revoked(revoked)
+        self._handed.clear()
 
     async def on_stop(self) -> None:
         """Finish what was begun, so that the last commit is all that was read."""
@@ -201,13 +229,22 @@ class Consumer(driver.Consumer):
         Faust calls this last, after its rebalance signals. Stock Faust leaves a partition without a
         commit where it is, behind the records that were fetched, and dropped, in between.
         """
+        if self._restored_for != self._rebalances:
+            return  # the group rebalances again, and nothing is taken until all is restored anew
+        seconds = 0.9 * self.app.conf.broker_request_timeout
         try:
-            async with asyncio.timeout(0.9 * self.app.conf.broker_request_timeout):
-                await super().perform_seek()
+            async with asyncio.timeout(seconds):
                 await self._seek_batches()
         except IllegalStateError:
             # The next rebalance took a partition away meanwhile; it positions what it leaves us.
             _log.info("the group rebalances again: positions are set anew")
+        except TimeoutError:
+            self.app.stop_process(
+                BrokerUnavailable(
+                    f"Kafka did not say within {seconds:.0f} s where {self.app.conf.id} is to read "
+                    "on: check the brokers"
+                )
+            )
         except Exception as error:  # noqa: BLE001 - Faust would go on from a wrong position
             self.app.stop_process(error)
         else:
@@ -216,18 +253,24 @@ class Consumer(driver.Consumer):
             self._positioned = self._restored_for == self._rebalances
 
     async def _seek_batches(self) -> None:
-        mine = {tp for tp in self.assignment() if tp.topic in self.app.owners}
-        wanted = {tp: self._committed_offset.get(tp) for tp in mine}
-        for topic, owner in self.app.owners.items():
-            if owner is not None:
-                offsets = owner.resume_at()
-                wanted |= {tp: offsets[tp[1]] for tp in mine if tp[0] == topic and tp[1] in offsets}
+        known = {
+            TP(topic, partition): offset
+            for topic, owner in self.app.owners.items()
+            if owner is not None
+            for partition, offset in owner.resume_at().items()
+        }
+        assigned = self.assignment()
+        if assigned - known.keys():  # only there do the group's commits decide
+            await super().perform_seek()
+        mine = {tp for tp in assigned if tp.topic in self.app.owners}
+        wanted = {tp: known.get(tp, self._committed_offset.get(tp)) for tp in mine}
         unknown = [tp for tp, offset in wanted.items() if not offset]
         if unknown:
             earliest = await self.earliest_offsets(*unknown)
             wanted |= {TP(*tp): offset for tp, offset in earliest.items()}
         if wanted:
             await self.seek_wait({tp: offset or 0 for tp, offset in wanted.items()})
+        self._handed = {tp: offset or 0 for tp, offset in wanted.items()}
         for tp in wanted:
             self._committed_offset[tp] = None
 

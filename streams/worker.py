@@ -87,15 +87,21 @@ class Worker:
         try:
             # Side by side: each waits some seconds for its group.
             await asyncio.gather(*[start(app) for app in self.apps.values()])
-            gc.freeze()  # imports and restored state: a full collection would fall into a batch
-            self.ready = True
-            self._tasks.begin(self._reporter.run())
+        except asyncio.CancelledError:  # told to stop: those that had only begun end with us
+            await self._stop(started)
+            raise
+        gc.freeze()  # imports and restored state: a full collection would fall into a batch
+        self.ready = True
+        self._tasks.begin(self._reporter.run())
+        try:
             yield
         finally:
             await self._tasks.end()
-            # Those that had only begun end with the process.
-            await asyncio.gather(*[app.stop() for app in started])
-            await self._web.stop()
+            await self._stop(started)
+
+    async def _stop(self, apps: Sequence[RoleApp | DeliverService]) -> None:
+        await asyncio.gather(*[app.stop() for app in apps])
+        await self._web.stop()
 
 
 def run(settings: Settings, roles: Sequence[str]) -> None:

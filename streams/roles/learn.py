@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar, Final
 
 import msgspec
 
-from crm_online.errors import CrmOnlineError, SnapshotError
+from crm_online.errors import BrokerUnavailable, SnapshotError
 from crm_online.learning import Learner
 from crm_online.log import Message, Record
 from crm_online.metrics import QualityUpdate
 from crm_online.models.snapshots import SnapshotReader
 from crm_online.settings import Settings
-from streams.batches import Generation
+from streams.batches import IDLE_SECONDS, Batch, Generation
 from streams.figures import RoleFigures
-from streams.followers import Follower
+from streams.followers import read_whole
 from streams.lease import Lease, LeaseLost
 from streams.producer import OutputProducer
 from streams.roles.inputs import check_starts, find_inputs
 from streams.roles.tasks import Stop, Tasks
+from streams.stacks import tell
 
 __all__ = ["LearnOwner", "LearnRole"]
 
@@ -56,6 +57,8 @@ class LearnRole:
         self._starts: dict[str, int] = {}
         self._next: dict[str, int] = {}
         self._generation = -1
+        self._round = 0
+        self._restoring: asyncio.Future[None] | None = None
         self._at_end = False
         self.restoring = (0, 0)
         self._published = {"small": 0.0, "whole": 0.0, "ranker": 0.0, "next_item": 0.0}
@@ -88,31 +91,47 @@ class LearnRole:
         await self.producer.stop()
 
     async def restore(self, generation: Generation) -> None:
-        """Take the newest snapshots, once per generation; they say where to go on."""
+        """Take the newest snapshots, once per generation; they say where to go on.
+
+        It is given up where the group rebalances again, or the lease is lost.
+        """
         if generation.number == self._generation:
             return
-        self._generation = generation.number
+        current = self._round
         async with self._busy:
-            await self.producer.start()
-            self.learner = Learner(self._settings)
-            snapshots = SnapshotReader(self._settings.signing_key.get_secret_value().encode())
-            newest: dict[str, Any] = {}
-
-            def keep(records: Sequence[Record]) -> None:
-                self.restoring = (self.restoring[0] + len(records), 0)
-                newest.update({s.name: s for s in snapshots.apply(records)})
-
-            async with _followed(self._settings, "models", keep, self._stop):
-                inputs = await asyncio.to_thread(find_inputs, self._settings)
-            ids = {noun: each.topic_id for noun, each in inputs.items()}
+            if self._round != current:
+                return
+            self._restoring = restoring = asyncio.ensure_future(self._restore())
             try:
-                starts = self.learner.restore(newest.values(), ids)
-                self.learner.take_over(snapshots.standing)
-                self._starts = check_starts(starts, inputs)
-                self._next = dict(self._starts)
+                await asyncio.wait([restoring])
+            finally:
+                restoring.cancel()
+            if restoring.cancelled():
+                return
+            try:
+                restoring.result()
             except SnapshotError as error:
-                self._generation = -1
                 self._stop(error)
+            else:
+                self._generation = generation.number if self._round == current else -1
+
+    async def _restore(self) -> None:
+        await self.producer.start()
+        self.learner = Learner(self._settings)
+        snapshots = SnapshotReader(self._settings.signing_key.get_secret_value().encode())
+        newest: dict[str, Any] = {}
+
+        def keep(records: Sequence[Record]) -> None:
+            self.restoring = (self.restoring[0] + len(records), 0)
+            newest.update({s.name: s for s in snapshots.apply(records)})
+
+        async with read_whole(self._settings, "models", keep, self._stop):
+            inputs = await asyncio.to_thread(find_inputs, self._settings)
+        ids = {noun: each.topic_id for noun, each in inputs.items()}
+        starts = self.learner.restore(newest.values(), ids)
+        self.learner.take_over(snapshots.standing)
+        self._starts = check_starts(starts, inputs)
+        self._next = dict(self._starts)
 
     def owned(self, noun: str, *, owned: bool) -> None:
         """Take note whether one of the two inputs is ours."""
@@ -130,7 +149,7 @@ class LearnRole:
             try:
                 async with self._busy:
                     if self._holds(noun) and event.message.generation_id == self._generation:
-                        self._step(noun, event.value.records)
+                        self._step(noun, event.value)
                         self._learn(noun, event.value.records)
                         self._at_end = event.value.records[-1].offset + 1 >= event.value.end
                         event.ack()
@@ -145,28 +164,41 @@ class LearnRole:
         self._batches += 1
         self._consumed += len(records)
 
-    def _step(self, noun: str, records: Sequence[Record]) -> None:
+    def _step(self, noun: str, batch: Batch) -> None:
         """Move on by a batch; behind a gap, snapshots would call learned what nobody read."""
-        wanted, first = self._next.get(noun, 0), records[0].offset
-        if first > wanted:
-            raise CrmOnlineError(
-                f"{self._settings.topic(noun)} went on at offset {first} where {wanted} was to "
-                "come: the learner ends to read it again from its newest snapshot; start it again"
-            )
-        self._next[noun] = max(wanted, records[-1].offset + 1)
+        applied = self._next.get(noun, 0)
+        batch.follow(applied)
+        self._next[noun] = max(applied, batch.records[-1].offset + 1)
 
     async def idle(self) -> None:
         """Publish what was learned while the inputs are ours; take nothing more until restored."""
-        async with self._busy:
-            await self._publish_small()
-            await self._publish_ranker()
-            await self._publish_whole()
-            self._generation = -1
+        self._give_up()
+        try:
+            async with asyncio.timeout(IDLE_SECONDS), self._busy:
+                await self._publish_small()
+                await self._publish_ranker()
+                await self._publish_whole()
+        except TimeoutError:
+            tell(asyncio.all_tasks())
+            self._stop(
+                BrokerUnavailable(
+                    f"what was learned was not published within {IDLE_SECONDS:.0f} s of a "
+                    "rebalance: check the broker"
+                )
+            )
+        self._generation = -1
 
     def lose(self) -> None:
         """Publish nothing more, and take nothing, until restored."""
+        self._give_up()
         self._generation = -1
         self.producer.abandon()
+
+    def _give_up(self) -> None:
+        """Let no restore that is under way count."""
+        self._round += 1
+        if self._restoring is not None:
+            self._restoring.cancel()
 
     async def _publish(self) -> None:
         settings = self._settings
@@ -256,19 +288,3 @@ def _settled(reports: Sequence[Message]) -> Iterator[tuple[tuple[str, str, str],
             for name, value in read.figures.items():
                 if value is not None:
                     yield (read.model, read.window, name), value
-
-
-@asynccontextmanager
-async def _followed(
-    settings: Settings, noun: str, apply: Callable[[Sequence[Record]], None], stop: Stop
-) -> AsyncIterator[None]:
-    """Read a single-partition topic to its present end."""
-    follower = Follower(settings, settings.topic(noun), apply, stop)
-    reading = asyncio.ensure_future(follower.run())
-    try:
-        await follower.caught_up()
-        yield
-    finally:
-        reading.cancel()
-        with suppress(asyncio.CancelledError):
-            await reading

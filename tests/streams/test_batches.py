@@ -103,6 +103,7 @@ async def test_a_fetch_that_a_rebalance_overtook_is_fetched_again(settings: Sett
         offsets = [record.offset for batch in mine for record in batch.records]
         assert offsets == list(range(start, 1_000))
         assert all(0 < len(batch.records) <= 300 and batch.end == 1_000 for batch in mine)
+        assert [batch.begin for batch in mine] == [batch.records[0].offset for batch in mine]
 
 
 async def test_what_a_fetch_brings_behind_a_seek_waits_until_the_flow_goes_on(
@@ -139,17 +140,36 @@ async def test_a_restore_that_a_rebalance_overtook_opens_nothing(
         app, max_batch=10, stop=fail, **faust_options(counting_settings(app, broker.address))
     )
     consumer: Any = batches.consumer
-    for name in ("perform_seek", "on_partitions_revoked"):
+    for name in ("perform_seek", "on_partitions_revoked", "on_partitions_assigned"):
         monkeypatch.setattr(driver.Consumer, name, nothing)
     monkeypatch.setattr(consumer, "commit", nothing)
     consumer._seek_batches = nothing
-    for overtaken in (False, True, False):
+    for overtaken in ("never", "before it begins", "meanwhile", "never"):
+        await consumer.on_partitions_revoked(set())
+        await consumer.on_partitions_assigned(set())
+        if overtaken == "before it begins":
+            await consumer.on_partitions_revoked(set())
         consumer.unposition()
         assert not consumer.positioned
-        if overtaken:
+        if overtaken == "meanwhile":
             await consumer.on_partitions_revoked(set())
         await consumer.perform_seek()
-        assert consumer.positioned == (not overtaken)
+        assert consumer.positioned == (overtaken == "never")
+
+
+async def test_what_is_on_its_way_to_an_agent_as_a_restore_begins_is_of_no_generation(
+    broker: MockBroker | RealKafka, app: str
+) -> None:
+    settings = counting_settings(app, broker.address)
+    batches = BatchApp(app, max_batch=10, stop=fail, **faust_options(settings))
+    consumer: Any = batches.consumer
+    batches.consumer_generation_id = 3
+    tp = TP(settings.topic("events"), 0)
+    record = SimpleNamespace(offset=7, timestamp=1_000, timestamp_type=1)
+    message = consumer._track(tp, Batch(*tp, [record], 8))
+    assert message.generation_id == 3
+    consumer.unposition()
+    assert message.generation_id not in {3, -1}
 
 
 async def test_nothing_more_is_restored_once_the_lease_is_lost(

@@ -36,11 +36,11 @@ async def test_a_gap_in_an_input_is_never_learned_past() -> None:
     role = LearnRole(Settings(), failures.append)
     role._generation, role._next = 3, {"outcomes": 5}
     role.owned("outcomes", owned=True)
-    behind = Batch("crm.outcomes", 0, [LogRecord(7, 0, b"", b"no outcome")], 8)
+    behind = Batch("crm.outcomes", 0, [LogRecord(7, 0, b"", b"no outcome")], 8, 7)
     event = Event(behind, SimpleNamespace(generation_id=3))
     await role.run("outcomes", Stream(event))
     assert [type(each).__name__ for each in failures] == ["CrmOnlineError"]
-    assert "crm.outcomes went on at offset 7 where 5 was to come" in str(failures[0])
+    assert "crm.outcomes[0] went on at offset 7 where 5 was to come" in str(failures[0])
     assert not event.acks
     assert role.learner.slots["churn"].offset == -1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -155,6 +155,20 @@ async def test_drops_batches_of_an_older_generation_and_while_idle(rig: Rig) -> 
     assert [*stale.acks, *early.acks, *late.acks] == []
     assert rig.processor.figures.stale == 3
     assert rig.processor.owned == frozenset()
+
+
+async def test_a_gap_between_batches_stops_the_process_and_nothing_behind_it_is_applied(
+    rig: Rig,
+) -> None:
+    await rig.processor.restore(FIRST, EVERY)
+    await rig.processor.take(event(0, 0, 5))
+    behind = event(0, 7, 5)
+    behind.value = replace(behind.value, begin=7)
+    await rig.processor.take(behind)
+    await rig.processor.idle()
+    assert "crm.events[0] went on at offset 7 where 5 was to come" in str(rig.failures[0])
+    assert not behind.acks
+    assert sum((await counted(rig.settings)).values()) == 5
 
 
 async def test_a_bug_stops_the_process_and_acknowledges_nothing(rig: Rig) -> None:
