@@ -10,9 +10,9 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from streams.web.answers import Accepted, Refused
 from streams.web.bodies import BATCH_BYTES, BATCH_EVENTS, TYPES, Lot, read_body, read_events
 from streams.web.limits import Rate
-from streams.web.models import Accepted, Refused
 from streams.web.problems import Problem, answer
 
 if TYPE_CHECKING:

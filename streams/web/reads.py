@@ -13,7 +13,7 @@ from starlette.responses import Response
 from crm_online.contract.records import Recommendations
 from crm_online.errors import ConfigurationError, SinkUnavailable
 from crm_online.models.segments import SEGMENTS
-from streams.web.models import AtRisk, Customer, Refused, SegmentPage, Segments
+from streams.web.answers import AtRisk, Customer, Refused, SegmentPage, Segments
 from streams.web.problems import Problem, answer
 
 if TYPE_CHECKING:

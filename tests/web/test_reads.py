@@ -15,7 +15,7 @@ from crm_online.settings import Settings
 from crm_online.sinks.redis import CacheWriter, connect
 from streams.embedded import MockBroker, Valkey
 from streams.web.access import Access
-from streams.web.models import AtRisk, Customer, SegmentPage
+from streams.web.answers import AtRisk, Customer, SegmentPage
 from streams.web.problems import Problem
 from tests.web.serving import serving, web_settings
 
