@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -132,14 +133,33 @@ async def test_each_role_reads_what_it_may_and_nobody_reads_without_a_key(
             assert (basic.status, basic.body["code"]) == (401, "unknown-api-key")
 
 
+FOREIGN = (
+    "evil.example",
+    "evil{.example",  # no host by its letters, but a browser would ask for it
+    "evil.example:80x",
+    "127.0.0.1.evil.example",
+    "127.0.0.1:80:80",
+    "me@127.0.0.1",
+    "",
+)
+
+
 async def test_without_keys_this_machine_reads_and_pages_of_others_do_not(
     app: str, mock_broker: MockBroker, valkey: Valkey
 ) -> None:
     settings = web_settings(app, mock_broker, valkey, api_keys=[])
     async with serving(settings) as client:
         assert (await client.get("/v1/segments")).status == 200
-        foreign = await client.get("/v1/segments", host="evil.example")
-        assert (foreign.status, foreign.body["code"]) == (403, "foreign-host")
+        for own in ("127.0.0.1", "LOCALHOST:80", "[::1]:8080"):
+            assert (await client.get("/v1/segments", host=own)).status == 200
+        for other in FOREIGN:
+            foreign = await client.get("/v1/segments", host=other)
+            assert (foreign.status, foreign.body["code"]) == (403, "foreign-host"), other
+        reader, asking = await asyncio.open_connection("127.0.0.1", settings.web_port)
+        asking.write(b"GET /v1/segments HTTP/1.0\r\n\r\n")  # an old client, which names no host
+        assert (await reader.read()).startswith(b"HTTP/1.1 403 ")
+        asking.close()
+        await asking.wait_closed()
 
 
 async def test_without_keys_nobody_reads_from_elsewhere(
