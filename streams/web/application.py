@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
@@ -95,7 +97,8 @@ def _build(
         redoc_url=None,
         openapi_url="/openapi.json",
     )
-    app.add_exception_handler(Problem, answer_problem)
+    for kind in (Problem, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, answer_problem)
     for each in (Intake(settings, access, writer, tally), Reads(reader, access), live):
         app.include_router(each.router())
     app.router.routes += operations_routes(worker, counted)

@@ -15,8 +15,10 @@ from crm_online.scores import Recommendations, ScoreUpdate, Source
 from crm_online.settings import Settings
 from crm_online.sinks.redis import CacheWriter, connect
 from streams.embedded import MockBroker, Valkey
+from streams.figures import RoleFigures
+from streams.health import RoleHealth
 from streams.web.access import Access
-from streams.web.answers import AtRisk, Customer, SegmentPage
+from streams.web.answers import AtRisk, Customer, Refused, SegmentPage
 from streams.web.problems import Problem
 from tests.web.serving import serving, web_settings
 
@@ -99,7 +101,37 @@ async def test_customers_lists_and_segments_are_read_as_documented(
         assert sizes.body == {"segments": {"champions": 5}, "at_risk": 5}
         risky = AtRisk.model_validate((await client.get("/v1/at-risk?count=2", "marketer")).body)
         assert [each.customer_id for each in risky.customers] == ["späße", "{x}"]
-        assert (await client.get("/v1/at-risk?count=0", "marketer")).status == 422
+
+
+class Broken:
+    """A role whose own code fails."""
+
+    def health(self) -> RoleHealth:
+        raise ValueError
+
+    def figures(self) -> RoleFigures:
+        raise ValueError
+
+
+async def test_every_error_has_one_form(app: str, mock_broker: MockBroker, valkey: Valkey) -> None:
+    settings = web_settings(app, mock_broker, valkey)
+    async with serving(settings, {"score": Broken()}) as client:
+        for path, status, code in (
+            ("/v1/at-risk?count=0", 422, "wrong-parameter"),
+            ("/v1/segments/lost?cursor=x&count=y", 422, "wrong-parameter"),
+            ("/v1/nowhere", 404, "not-found"),
+            ("/nowhere.html", 404, "not-found"),
+            ("/metrics", 500, "our-fault"),
+        ):
+            said = await client.get(path, "marketer")
+            body = Refused.model_validate(said.body)
+            assert (said.status, body.success, body.code) == (status, False, code), path
+            assert body.message
+        wrong = await client.get("/v1/segments/lost?cursor=x&count=y", "marketer")
+        assert wrong.body["message"].startswith("cursor: ")
+        assert "; count: " in wrong.body["message"]
+        said = await client.post("/v1/segments", {})
+        assert (said.status, said.body["code"]) == (405, "method-not-allowed")
 
 
 PATHS = {
