@@ -15,13 +15,14 @@ __all__ = ["check_usable"]
 
 _FILES: Final = ("kafka_ca_file", "kafka_certificate_file", "kafka_key_file", "redis_ca_file")
 _API_KEY: Final = re.compile(r"(watcher|site|marketer):.{8,}")
+_WRITE_KEY: Final = re.compile(r"[^:]{8,}")  # a colon ends the user name of Basic auth
 _MODELS: Final = frozenset(
     {"churn_model", "value_model", "cluster_model", "churn_challengers", "value_challengers"}
 )
 
 
 def check_usable(settings: Settings, given: Mapping[str, str]) -> None:
-    """Refuse files that are not there, logins that lack a half, models that cannot be built.
+    """Refuse files that are not there, keys and logins that let in all or nobody, unusable models.
 
     Parameters
     ----------
@@ -40,6 +41,11 @@ def check_usable(settings: Settings, given: Mapping[str, str]) -> None:
         if path is not None and not path.is_file():
             raise ConfigurationError(
                 f"{given[name]}: there is no file {path}; correct or remove it"
+            )
+    for key in settings.write_keys:
+        if not _WRITE_KEY.fullmatch(key.get_secret_value()):
+            raise ConfigurationError(
+                f"{given['write_keys']}: write keys of 8 characters or more, without ':'"
             )
     for key in settings.api_keys:
         if not _API_KEY.fullmatch(key.get_secret_value()):

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
@@ -50,7 +52,11 @@ SAFE: Final = {
 
 
 def whole_app(
-    settings: Settings, worker: Asked, role: WebRole, stop: Callable[[BaseException], None]
+    settings: Settings,
+    worker: Asked,
+    role: WebRole,
+    stop: Callable[[BaseException], None],
+    body_seconds: float,
 ) -> Any:
     """Make the app: intake, reads, figures, dashboard, health and metrics.
 
@@ -64,13 +70,19 @@ def whole_app(
         Told how the role is.
     stop
         Called with what went wrong for good.
+    body_seconds
+        How long a client may take to send a body.
     """
-    app, tally = _build(settings, worker, role, stop)
+    app, tally = _build(settings, worker, role, stop, body_seconds)
     return Counting(app, tally)
 
 
 def _build(
-    settings: Settings, worker: Asked, role: WebRole, stop: Callable[[BaseException], None]
+    settings: Settings,
+    worker: Asked,
+    role: WebRole,
+    stop: Callable[[BaseException], None],
+    body_seconds: float,
 ) -> tuple[FastAPI, Tally]:
     client, counted = connect(settings), registry()
     access, board, tally = Access(settings), Board(), Tally(counted)
@@ -95,8 +107,10 @@ def _build(
         redoc_url=None,
         openapi_url="/openapi.json",
     )
-    app.add_exception_handler(Problem, answer_problem)
-    for each in (Intake(settings, access, writer, tally), Reads(reader, access), live):
+    for kind in (Problem, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, answer_problem)
+    intake = Intake(settings, access, writer, tally, body_seconds)
+    for each in (intake, Reads(reader, access), live):
         app.include_router(each.router())
     app.router.routes += operations_routes(worker, counted)
     app.mount("/", _Pages(directory=PAGES, html=True), name="pages")
@@ -116,7 +130,7 @@ def openapi_document() -> dict[str, Any]:
     loop = asyncio.new_event_loop()
     try:
         settings = only()
-        made, _ = _build(settings, Asked(loop, {}), WebRole(), lambda _: None)
+        made, _ = _build(settings, Asked(loop, {}), WebRole(), lambda _: None, 1.0)
         return made.openapi()
     finally:
         loop.close()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from streams.web.bodies import BATCH_BYTES, BATCH_EVENTS, TYPES, Lot, read_body, read_events
+from streams.web.answers import Accepted, Refused
+from streams.web.bodies import read_body
 from streams.web.limits import Rate
-from streams.web.models import Accepted, Refused
+from streams.web.lots import BATCH_BYTES, BATCH_EVENTS, TYPES, Lot, make_lot, take_apart
 from streams.web.problems import Problem, answer
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ SHOWN: Final = 100
 REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
     400: {"model": Refused, "description": "Nothing in it can be taken."},
     401: {"model": Refused, "description": "The write key is not known."},
+    408: {"model": Refused, "description": "The body took too long to come."},
     413: {"model": Refused, "description": "Too many bytes or events."},
     415: {"model": Refused, "description": "The encoding is not known."},
     429: {"model": Refused, "description": "Too much at once: wait for `retry-after` seconds."},
@@ -47,15 +51,24 @@ class Intake:
         Writes to Kafka.
     tally
         What counts.
+    body_seconds
+        How long a client may take to send a body.
     """
 
     def __init__(
-        self, settings: Settings, access: Access, writer: EventWriter, tally: Tally
+        self,
+        settings: Settings,
+        access: Access,
+        writer: EventWriter,
+        tally: Tally,
+        body_seconds: float,
     ) -> None:
         self._settings = settings
         self._access = access
         self._writer = writer
         self._tally = tally
+        self._body_seconds = body_seconds
+        self._batch = asyncio.Lock()  # one is made at a time: what is not yet under way is bounded
         self._rate = Rate(
             settings.intake_events_per_second, least=BATCH_EVENTS, clock=time.monotonic
         )
@@ -82,17 +95,15 @@ class Intake:
 
         async def take(request: Request) -> Response:
             key = self._access.writer(request)
-            body = await read_body(request, most)
+            body = await read_body(request, most, self._body_seconds)
             trace = request.headers.get("traceparent", "").encode("latin-1")
             return await self._take(key, body, kind, trace)
 
         return take
 
     async def _take(self, key: bytes, body: bytes, kind: str, trace: bytes) -> Response:
-        now = round(time.time(), 3)
-        partitions = self._writer.partitions or 1  # 1: Kafka was never there, which `write` says
-        lot = read_events(body, kind, self._settings, partitions, now, trace)
-        wait = self._rate.wait(key, len(lot.taken))
+        sent = take_apart(body, kind)
+        wait = self._rate.wait(key, len(sent.events))  # what is no event takes work, too
         if wait:
             raise Problem(
                 429,
@@ -100,6 +111,10 @@ class Intake:
                 "this write key sends more than CRM_INTAKE_EVENTS_PER_SECOND: try later",
                 {"retry-after": str(wait)},
             )
+        async with self._batch if kind == "batch" else nullcontext():
+            now = round(time.time(), 3)
+            partitions = self._writer.partitions or 1  # 1: Kafka was never there: `write` says so
+            lot = await make_lot(sent, self._settings, partitions, now, trace)
         for rejected in lot.rejected:
             self._tally.rejected.labels(rejected.reason).inc()
         if not lot.taken:

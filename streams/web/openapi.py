@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fastapi.openapi.utils import get_openapi
 
 from crm_online.contract.events import SEGMENT_EVENT
-from streams.web.bodies import BATCH_EVENTS
+from streams.web.lots import BATCH_EVENTS
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -31,18 +31,23 @@ def operations_routes(worker: Asked, counted: CollectorRegistry) -> list[Route]:
         What HTTP counts by itself.
     """
 
-    async def health(request: Request) -> Response:
-        question = request.url.path.rpartition("/")[2]
+    async def answer(question: str) -> Response:
         reports = await worker.reports()
         met, body = said(question, {name: report.health for name, report in reports.items()})
         return JSONResponse(body, 200 if met else 503)
+
+    async def live(_: Request) -> Response:
+        return await answer("live")
+
+    async def ready(_: Request) -> Response:
+        return await answer("ready")
 
     async def metrics(_: Request) -> Response:
         return Response(text(await worker.reports(), counted), media_type=CONTENT_TYPE)
 
     return [
-        Route("/health/live", health),
-        Route("/health/ready", health),
+        Route("/health/live", live),
+        Route("/health/ready", ready),
         Route("/metrics", metrics),
     ]
 

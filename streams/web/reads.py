@@ -13,7 +13,7 @@ from starlette.responses import Response
 from crm_online.contract.records import Recommendations
 from crm_online.errors import ConfigurationError, SinkUnavailable
 from crm_online.models.segments import SEGMENTS
-from streams.web.models import AtRisk, Customer, Refused, SegmentPage, Segments
+from streams.web.answers import AtRisk, Customer, Refused, SegmentPage, Segments
 from streams.web.problems import Problem, answer
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
 }
 MISSING: Final[dict[int | str, dict[str, Any]]] = {
     404: {"model": Refused, "description": "The cache holds nothing of it."}
+}
+WRONG: Final[dict[int | str, dict[str, Any]]] = {
+    422: {"model": Refused, "description": "A parameter is wrong."}
 }
 CustomerId = Annotated[str, Path(description="Customer id; encode what is special in an address.")]
 Count = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
@@ -68,20 +71,21 @@ class Reads:
     def router(self) -> APIRouter:
         """Make the routes."""
         router = APIRouter(prefix="/v1", tags=["reads"])
-        routes: list[tuple[str, Any, type, bool, str]] = [
-            ("/customers/{customer:path}", self.customer, Customer, True, "One customer"),
+        one = MISSING | WRONG
+        routes: list[tuple[str, Any, type, dict[int | str, dict[str, Any]], str]] = [
+            ("/customers/{customer:path}", self.customer, Customer, one, "One customer"),
             (
                 "/recommendations/{customer:path}",
                 self.recommendations,
                 Recommendations,
-                True,
+                one,
                 "The newest list for one customer",
             ),
-            ("/segments", self.segments, Segments, False, "Sizes of all segments"),
-            ("/segments/{name}", self.segment, SegmentPage, True, "A page of one segment"),
-            ("/at-risk", self.at_risk, AtRisk, False, "Those most likely to leave"),
+            ("/segments", self.segments, Segments, {}, "Sizes of all segments"),
+            ("/segments/{name}", self.segment, SegmentPage, one, "A page of one segment"),
+            ("/at-risk", self.at_risk, AtRisk, WRONG, "Those most likely to leave"),
         ]
-        for path, endpoint, model, may_miss, summary in routes:
+        for path, endpoint, model, more, summary in routes:
             router.add_api_route(
                 path,
                 endpoint,
@@ -91,7 +95,7 @@ class Reads:
                 operation_id=endpoint.__name__,
                 response_class=Response,
                 response_model=None,
-                responses={200: {"model": model}, **REFUSALS, **(MISSING if may_miss else {})},
+                responses={200: {"model": model}, **REFUSALS, **more},
                 openapi_extra={"security": [{"apiKey": []}]},
             )
         return router

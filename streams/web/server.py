@@ -20,6 +20,7 @@ from crm_online.errors import ConfigurationError
 if TYPE_CHECKING:
     from crm_online.settings import Settings
     from streams.roles.web import WebRole
+    from streams.web.connections import Bounds
     from streams.web.worker import Asked
 
 __all__ = ["WebServer"]
@@ -43,6 +44,8 @@ class WebServer:
         Called in the worker's loop with what went wrong.
     web
         The role `web`, where the worker has it.
+    bounds
+        What clients may do; its defaults where it is `None`.
     """
 
     def __init__(
@@ -51,11 +54,13 @@ class WebServer:
         worker: Asked,
         stop: Callable[[BaseException], None],
         web: WebRole | None,
+        bounds: Bounds | None = None,
     ) -> None:
         self._settings = settings
         self._worker = worker
         self._stop = stop
         self._web = web
+        self._bounds = bounds
         self._server: Any = None
         self._stopped = False
         self._thread: threading.Thread | None = None
@@ -107,7 +112,7 @@ class WebServer:
             ) from error
         return listening
 
-    def _app(self, loop: asyncio.AbstractEventLoop) -> Any:
+    def _app(self, loop: asyncio.AbstractEventLoop, seconds: int) -> Any:
         if self._web is None:
             from streams.web.operations import operations_app  # noqa: PLC0415 - as below
 
@@ -117,15 +122,25 @@ class WebServer:
         def stop(error: BaseException) -> None:
             loop.call_soon_threadsafe(self._stop, error)
 
-        return whole_app(self._settings, self._worker, self._web, stop)
+        return whole_app(self._settings, self._worker, self._web, stop, seconds)
 
     def _run(self, listening: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
         """Serve until told to stop: the body of the thread."""
         try:
             import uvicorn  # noqa: PLC0415 - a tenth of a second that the roles need not wait for
 
+            from streams.web.connections import (  # noqa: PLC0415 - as above
+                Bounds,
+                Connection,
+                raise_file_limit,
+            )
+
+            bounds = self._bounds or Bounds()
             options = uvicorn.Config(
-                self._app(loop),
+                self._app(loop, bounds.seconds),
+                http=Connection,
+                limit_concurrency=bounds.most(raise_file_limit()),
+                timeout_keep_alive=bounds.seconds,
                 access_log=False,
                 log_config=None,
                 backlog=BACKLOG,

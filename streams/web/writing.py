@@ -23,6 +23,7 @@ __all__ = ["EventWriter"]
 GATHER_SECONDS: Final = 0.005
 DELIVERY_SECONDS: Final = 10.0
 RETRY_SECONDS: Final = 1.0
+IN_FLIGHT_BYTES: Final = 64 * 2**20
 
 _log = structlog.get_logger(__name__)
 
@@ -40,9 +41,13 @@ class EventWriter:
         Of the whole program.
     role
         Told whether Kafka is there, and how many events it has taken.
+    most_bytes
+        That may be on their way to Kafka, beside `intake_max_in_flight_events`.
     """
 
-    def __init__(self, settings: Settings, role: WebRole) -> None:
+    def __init__(
+        self, settings: Settings, role: WebRole, most_bytes: int = IN_FLIGHT_BYTES
+    ) -> None:
         self.partitions = 0
         self._settings = settings
         self._role = role
@@ -52,7 +57,8 @@ class EventWriter:
         self._lot: asyncio.Future[None] | None = None
         self._lots: set[asyncio.Task[None]] = set()
         self._broken = asyncio.Event()
-        self._in_flight = 0
+        self._most_bytes = most_bytes
+        self._events = self._bytes = 0  # in flight
 
     async def run(self) -> None:
         """Keep a producer until cancelled."""
@@ -80,23 +86,31 @@ class EventWriter:
         """
         if self._producer is None:
             raise _away()
-        if self._in_flight + len(messages) > self._settings.intake_max_in_flight_events:
+        count, size = len(messages), sum(len(each.value or b"") for _, each in messages)
+        if self._full(count, size):
             raise Problem(
                 429, "busy", "too many events are on their way: try later", {"retry-after": "1"}
             )
         for partition, message in messages:
             self._waiting.setdefault(partition, []).append(message)
-        lot, count = self._gather(), len(messages)
-        self._in_flight += count
-        lot.add_done_callback(lambda _: self._landed(count))
+        lot = self._gather()
+        self._set_out(count, size)
+        lot.add_done_callback(lambda _: self._set_out(-count, -size))
         try:
             await asyncio.wait_for(asyncio.shield(lot), DELIVERY_SECONDS)
         except (TimeoutError, CrmOnlineError) as error:
             raise _away() from error
         self._role.accepted += count
 
-    def _landed(self, count: int) -> None:
-        self._in_flight -= count
+    def _full(self, count: int, size: int) -> bool:
+        """Whether these would be too many: never where nothing else is under way."""
+        most = self._settings.intake_max_in_flight_events
+        many = self._events + count > most or self._bytes + size > self._most_bytes
+        return bool(self._events) and many
+
+    def _set_out(self, count: int, size: int) -> None:
+        self._events += count
+        self._bytes += size
 
     def _gather(self) -> asyncio.Future[None]:
         if self._lot is None:

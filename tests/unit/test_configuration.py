@@ -242,11 +242,21 @@ def test_an_api_key_without_a_role_or_too_short_is_refused_unquoted(key: str) ->
     assert "long-enough" not in str(caught.value)
 
 
+@pytest.mark.parametrize("key", ["", "short", "a-key:with-a-colon"])
+def test_a_write_key_that_lets_in_all_or_nobody_is_refused_unquoted(key: str) -> None:
+    with pytest.raises(ConfigurationError, match="CRM_WRITE_KEYS: write keys of 8") as caught:
+        load(environment={"CRM_WRITE_KEYS": json.dumps(["long-enough", key])})
+    assert not key or key not in str(caught.value)
+
+
 def test_keys_are_masked_one_by_one() -> None:
     shown = {
         each.name: each.value
         for each in in_force(
-            environment={"CRM_WRITE_KEYS": '["sesame"]', "CRM_API_KEYS": '["site:open-sesame"]'}
+            environment={
+                "CRM_WRITE_KEYS": '["open-sesame"]',
+                "CRM_API_KEYS": '["site:open-sesame"]',
+            }
         )
     }
     assert (shown["write_keys"], shown["api_keys"]) == (["********"], ["********"])

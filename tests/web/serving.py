@@ -17,6 +17,7 @@ from streams.embedded.server import free_ports
 from streams.reporting import Reported
 from streams.roles.web import WebRole
 from streams.topics import create_missing
+from streams.web.connections import Bounds
 from streams.web.server import WebServer
 from streams.web.worker import Asked
 from tests.streams.job import job_settings, until
@@ -79,7 +80,11 @@ def web_settings(
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, roles: Mapping[str, Reported] | None = None, *, wait: bool = True
+    settings: Settings,
+    roles: Mapping[str, Reported] | None = None,
+    *,
+    wait: bool = True,
+    bounds: Bounds | None = None,
 ) -> AsyncIterator[Client]:
     """Serve the role and nothing else of a worker; fails with what went wrong in it."""
     if settings.declare_topics:
@@ -87,7 +92,7 @@ async def serving(
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     role = WebRole()
     asked = Asked(asyncio.get_running_loop(), {**(roles or {}), "web": role})
-    server = WebServer(settings, asked, failed.set_exception, role)
+    server = WebServer(settings, asked, failed.set_exception, role, bounds)
     await server.start()
     base = f"http://127.0.0.1:{settings.web_port}"
     try:

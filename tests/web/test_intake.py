@@ -10,9 +10,13 @@ from typing import Any
 import pytest
 
 from crm_online.events import parse_event
+from crm_online.log import Message
 from crm_online.settings import Settings
 from streams.embedded import MockBroker, RealKafka, Valkey
 from streams.feeding import partition_of
+from streams.roles.web import WebRole
+from streams.web.problems import Problem
+from streams.web.writing import EventWriter
 from tests.streams.job import PARTITIONS, Tail, until
 from tests.web.serving import WRITE_KEY, serving, web_settings
 
@@ -87,6 +91,8 @@ async def test_gzip_is_unpacked_and_never_beyond_the_limit(settings: Settings) -
         assert (await client.post("/v1/batch", bomb, headers=packed)).status == 413
         cut = await client.post("/v1/batch", body[:-9], headers=packed)
         assert (cut.status, cut.body["code"]) == (400, "malformed-gzip")
+        more = await client.post("/v1/batch", body + b"x" * 300_000, headers=packed)
+        assert (more.status, more.body["code"]) == (400, "malformed-gzip")
         other = await client.post("/v1/batch", body, headers={"content-encoding": "br"})
         assert other.status == 415
         assert len(await stored(settings)) == 1
@@ -98,6 +104,17 @@ async def test_an_unknown_write_key_is_refused(settings: Settings, key: str) -> 
         said = await client.post("/v1/track", track(), key=key)
         assert (said.status, said.body["code"]) == (401, "unknown-write-key")
         assert await stored(settings) == []
+
+
+async def test_no_write_key_is_no_key_even_where_an_empty_one_is_set(
+    app: str, mock_broker: MockBroker, valkey: Valkey
+) -> None:
+    settings = web_settings(app, mock_broker, valkey, write_keys=["", WRITE_KEY])
+    async with serving(settings) as client:
+        for login in ("", "Basic", "Bearer x", "Basic Og==", "Basic é", "Basic /w=="):
+            said = await client.post("/v1/track", track(), headers={"authorization": login})
+            assert (said.status, said.body["code"]) == (401, "unknown-write-key"), login
+        assert (await client.post("/v1/track", track())).status == 200
 
 
 async def test_what_is_no_event_is_told_and_does_not_hold_back_the_others(
@@ -148,7 +165,10 @@ async def test_headers_of_our_own_never_come_from_outside(settings: Settings) ->
         (b'{"batch": []}', 400, "no-batch"),
         (b'{"batch": {}}', 400, "no-batch"),
         (b"\xff", 400, "malformed-json"),
-        (b"[" * 100_000, 400, "malformed-json"),
+        (b"[" * 100_000, 400, "no-object"),
+        (b'{"batch": ' + b"[" * 100_000, 400, "too-deep"),
+        (b'{"batch": [{}', 400, "malformed-json"),
+        (b'{"\xff": 1}', 400, "malformed-json"),
         (json.dumps({"batch": [{}] * 2_501}).encode(), 413, "too-many-events"),
         (json.dumps({"batch": [{"x": "y" * 600_000}]}).encode(), 413, "too-large"),
     ],
@@ -183,6 +203,19 @@ async def test_a_key_that_sends_too_fast_is_told_when_to_come_back(
         assert len(await stored(settings)) == 3_000
 
 
+async def test_what_is_no_event_takes_from_the_rate_as_well(
+    app: str, mock_broker: MockBroker, valkey: Valkey
+) -> None:
+    settings = web_settings(app, mock_broker, valkey, intake_events_per_second=1.0)
+    batch = {"batch": [{"type": "nothing"}] * 2_000}
+    async with serving(settings) as client:
+        answers = [await client.post("/v1/batch", batch) for _ in range(2)]
+    assert [(said.status, said.body["code"]) for said in answers] == [
+        (400, "wrong-type"),
+        (429, "too-fast"),
+    ]
+
+
 async def test_too_many_under_way_are_pushed_back(
     app: str, broker: MockBroker | RealKafka, valkey: Valkey
 ) -> None:
@@ -195,6 +228,41 @@ async def test_too_many_under_way_are_pushed_back(
         assert (refused.headers["retry-after"], refused.body["code"]) == ("1", "busy")
         assert (await client.post("/v1/batch", batch)).status == 200
         assert len(await stored(settings)) == 1_200
+
+
+async def test_a_batch_above_all_limits_goes_when_nothing_else_is_under_way(
+    app: str, mock_broker: MockBroker, valkey: Valkey
+) -> None:
+    settings = web_settings(app, mock_broker, valkey, intake_max_in_flight_events=10)
+    batch = {"batch": [track(message=f"m-{n}") for n in range(600)]}
+    async with serving(settings) as client:
+        for _ in range(2):
+            assert (await client.post("/v1/batch", batch)).status == 200
+
+
+async def test_few_large_events_are_pushed_back_by_their_bytes(
+    app: str, mock_broker: MockBroker, valkey: Valkey
+) -> None:
+    settings = web_settings(app, mock_broker, valkey)
+    role, large = WebRole(), [(0, Message(b"c-1", b"x" * 600))]
+    writer = EventWriter(settings, role, most_bytes=1_000)
+    running = asyncio.ensure_future(writer.run())
+
+    async def runs() -> bool:
+        return role.state == "running"
+
+    try:
+        await until(runs)
+        first, second = await asyncio.gather(
+            writer.write(large), writer.write(large), return_exceptions=True
+        )
+        assert first is None
+        assert isinstance(second, Problem)
+        assert (second.status, second.code) == (429, "busy")
+        await writer.write(large)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 @pytest.mark.real

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -14,8 +15,10 @@ from crm_online.scores import Recommendations, ScoreUpdate, Source
 from crm_online.settings import Settings
 from crm_online.sinks.redis import CacheWriter, connect
 from streams.embedded import MockBroker, Valkey
+from streams.figures import RoleFigures
+from streams.health import RoleHealth
 from streams.web.access import Access
-from streams.web.models import AtRisk, Customer, SegmentPage
+from streams.web.answers import AtRisk, Customer, Refused, SegmentPage
 from streams.web.problems import Problem
 from tests.web.serving import serving, web_settings
 
@@ -98,7 +101,37 @@ async def test_customers_lists_and_segments_are_read_as_documented(
         assert sizes.body == {"segments": {"champions": 5}, "at_risk": 5}
         risky = AtRisk.model_validate((await client.get("/v1/at-risk?count=2", "marketer")).body)
         assert [each.customer_id for each in risky.customers] == ["späße", "{x}"]
-        assert (await client.get("/v1/at-risk?count=0", "marketer")).status == 422
+
+
+class Broken:
+    """A role whose own code fails."""
+
+    def health(self) -> RoleHealth:
+        raise ValueError
+
+    def figures(self) -> RoleFigures:
+        raise ValueError
+
+
+async def test_every_error_has_one_form(app: str, mock_broker: MockBroker, valkey: Valkey) -> None:
+    settings = web_settings(app, mock_broker, valkey)
+    async with serving(settings, {"score": Broken()}) as client:
+        for path, status, code in (
+            ("/v1/at-risk?count=0", 422, "wrong-parameter"),
+            ("/v1/segments/lost?cursor=x&count=y", 422, "wrong-parameter"),
+            ("/v1/nowhere", 404, "not-found"),
+            ("/nowhere.html", 404, "not-found"),
+            ("/metrics", 500, "our-fault"),
+        ):
+            said = await client.get(path, "marketer")
+            body = Refused.model_validate(said.body)
+            assert (said.status, body.success, body.code) == (status, False, code), path
+            assert body.message
+        wrong = await client.get("/v1/segments/lost?cursor=x&count=y", "marketer")
+        assert wrong.body["message"].startswith("cursor: ")
+        assert "; count: " in wrong.body["message"]
+        said = await client.post("/v1/segments", {})
+        assert (said.status, said.body["code"]) == (405, "method-not-allowed")
 
 
 PATHS = {
@@ -132,14 +165,33 @@ async def test_each_role_reads_what_it_may_and_nobody_reads_without_a_key(
             assert (basic.status, basic.body["code"]) == (401, "unknown-api-key")
 
 
+FOREIGN = (
+    "evil.example",
+    "evil{.example",  # no host by its letters, but a browser would ask for it
+    "evil.example:80x",
+    "127.0.0.1.evil.example",
+    "127.0.0.1:80:80",
+    "me@127.0.0.1",
+    "",
+)
+
+
 async def test_without_keys_this_machine_reads_and_pages_of_others_do_not(
     app: str, mock_broker: MockBroker, valkey: Valkey
 ) -> None:
     settings = web_settings(app, mock_broker, valkey, api_keys=[])
     async with serving(settings) as client:
         assert (await client.get("/v1/segments")).status == 200
-        foreign = await client.get("/v1/segments", host="evil.example")
-        assert (foreign.status, foreign.body["code"]) == (403, "foreign-host")
+        for own in ("127.0.0.1", "LOCALHOST:80", "[::1]:8080"):
+            assert (await client.get("/v1/segments", host=own)).status == 200
+        for other in FOREIGN:
+            foreign = await client.get("/v1/segments", host=other)
+            assert (foreign.status, foreign.body["code"]) == (403, "foreign-host"), other
+        reader, asking = await asyncio.open_connection("127.0.0.1", settings.web_port)
+        asking.write(b"GET /v1/segments HTTP/1.0\r\n\r\n")  # an old client, which names no host
+        assert (await reader.read()).startswith(b"HTTP/1.1 403 ")
+        asking.close()
+        await asking.wait_closed()
 
 
 async def test_without_keys_nobody_reads_from_elsewhere(
