@@ -63,7 +63,7 @@ class Board:
                 self._draw(msgspec.json.decode(record.value))
 
     def figures(self, now: float) -> dict[str, Any]:
-        """Return everything, as `streams.web.models.Figures` without the cache.
+        """Return everything, as `streams.web.answers.Figures` without the cache.
 
         Parameters
         ----------

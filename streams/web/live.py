@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from crm_online.errors import ConfigurationError, SinkUnavailable
-from streams.web.models import Figures
+from streams.web.answers import Figures
 from streams.web.problems import Problem, answer
 from streams.web.reads import REFUSALS
 

@@ -18,8 +18,8 @@ from streams.embedded import MockBroker, RealKafka, Valkey
 from streams.figures import RoleFigures
 from streams.health import RoleHealth
 from streams.reporting import Reporter
+from streams.web.answers import Figures
 from streams.web.board import GONE_SECONDS, Board
-from streams.web.models import Figures
 from tests.web.serving import KEYS, Client, serving, web_settings
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
