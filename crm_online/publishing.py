@@ -10,7 +10,6 @@ import msgspec
 from crm_online.cloudevents import event_id, headers, traced, utc
 from crm_online.customers.partition import Partition, tombstone
 from crm_online.customers.progress import progress_message
-from crm_online.customers.store import encode_state
 from crm_online.dead_letters import dead_letter
 from crm_online.log import Effects, Message
 from crm_online.models.active import Scored
@@ -79,18 +78,13 @@ class Publisher:
 
     def checkpoint(self, batch: Slice, effects: Effects) -> None:
         """Take the changed customers into the store, and into the effects as snapshots."""
-        partition = batch.partition
-        packed = {customer: encode_state(state) for customer, state in batch.live.items()}
-        partition.store.save(packed)
+        partition, epoch = batch.partition, batch.partition.progress.epoch
         effects.snapshots = [
-            Message(customer.encode(), value) for customer, value in packed.items()
+            Message(customer.encode(), value) for customer, value in batch.keep().items()
         ]
-        epoch = partition.progress.epoch
-        for customer, as_of in batch.expired.items():
-            partition.store.drop(customer)
-            partition.gone[customer] = (epoch, as_of)
-            effects.snapshots.append(tombstone(customer, epoch, as_of))
-        partition.pass_over(batch.as_of)
+        effects.snapshots += [
+            tombstone(customer, epoch, as_of) for customer, as_of in batch.expired.items()
+        ]
         effects.progress = progress_message(partition.progress)
 
     def _scores(self, batch: Slice, scored: Scored) -> list[Message]:

@@ -9,6 +9,7 @@ import msgspec
 from crm_online.customers.features import Facts, facts
 from crm_online.customers.partition import Partition
 from crm_online.customers.state import CustomerState, Prediction
+from crm_online.customers.store import encode_state
 from crm_online.errors import EventRejected
 from crm_online.events import CustomerEvent
 from crm_online.items import Item
@@ -133,3 +134,14 @@ class Slice:
         self.rows.append(facts(state, max(moment.at, state.last_seen)))
         self.moments.append(moment)
         return len(self.rows) - 1
+
+    def keep(self) -> dict[str, bytes]:
+        """Take the changed customers into the store; returns their new bytes by customer id."""
+        partition = self.partition
+        packed = {customer: encode_state(state) for customer, state in self.live.items()}
+        partition.store.save(packed)
+        for customer, as_of in self.expired.items():
+            partition.store.drop(customer)
+            partition.gone[customer] = (partition.progress.epoch, as_of)
+        partition.pass_over(self.as_of)
+        return packed

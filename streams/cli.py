@@ -14,6 +14,7 @@ from streams.exporting.commands import export_app
 from streams.items.commands import commands as items
 from streams.model_commands.commands import commands as models
 from streams.profiling.commands import profile
+from streams.retracing.commands import consistency, features
 from streams.rules.commands import commands as rules
 from streams.upkeep.commands import adopt, backup, reset, restore
 from streams.uplift.commands import uplift
@@ -32,7 +33,18 @@ app = typer.Typer(
 
 for group in (dead_letters, evaluate_app, models, items, rules, export_app, endpoints):
     app.add_typer(group)
-for command in (profile, verify, adopt, reset, backup, restore, uplift, demo):
+for command in (
+    profile,
+    features,
+    consistency,
+    verify,
+    adopt,
+    reset,
+    backup,
+    restore,
+    uplift,
+    demo,
+):
     app.command()(command)
 
 

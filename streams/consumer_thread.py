@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +14,7 @@ from mode.threads import ServiceThread, WorkerThread
 
 from crm_online.errors import BrokerUnavailable
 from streams.batches import BatchApp
+from streams.consumer import stop_in_time
 
 __all__ = ["ConsumerThread", "Fetched"]
 
@@ -80,14 +80,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         coordinator._push_error_to_user = end_and_push  # noqa: SLF001 - as above
 
     async def on_thread_stop(self) -> None:
-        """Disconnect; whoever stops this waits for it without a limit, so nothing may cut it short.
-
-        aiokafka cancels its fetches and waits for them, which passes their cancellation on where
-        one had just failed.
-        """
+        """Disconnect; whoever stops this waits without a limit, so nothing may cut it short."""
         try:
-            await super().on_thread_stop()
-        except (asyncio.CancelledError, KafkaError) as error:
+            await stop_in_time(self._consumer, super().on_thread_stop())
+        except KafkaError as error:
             _log.warning("the consumer did not stop in order: %r", error)
 
     def _hear(self, request: Any, response: Any, sent: float) -> None:

@@ -60,7 +60,7 @@ EXAMPLES = list(_examples())
 
 def test_there_is_every_command() -> None:
     wanted = {"worker", "topics", "replay", "simulate", "show", "score", "config", "demo", "verify"}
-    wanted |= {"adopt", "reset", "backup", "restore", "profile"}
+    wanted |= {"adopt", "reset", "backup", "restore", "profile"} | {"features", "consistency"}
     wanted |= {f"dead-letters {name}" for name in ("list", "show", "replay")}
     wanted |= {f"evaluate {name}" for name in ("churn", "value", "segments", "next-item")}
     wanted |= {f"models {name}" for name in ("list", "compare", "promote", "rollback")}

@@ -1,0 +1,1 @@
+"""`crm-online features` and `consistency`: what scores were made of, from the log alone."""
