@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["openapi_document", "whole_app"]
 
+CACHE_SECONDS: Final = 1.0  # a person waits
 PAGES: Final = Path(__file__).with_name("pages")
 DESCRIPTION: Final = (
     "Events in as Segment's HTTP API has them; scores, segments and recommendations out of the "
@@ -72,9 +73,9 @@ def whole_app(
 def _build(
     settings: Settings, worker: Asked, role: WebRole, stop: Callable[[BaseException], None]
 ) -> tuple[FastAPI, Tally]:
-    client, counted = connect(settings), registry()
+    client, counted = connect(settings, CACHE_SECONDS), registry()
     access, board, tally = Access(settings), Board(), Tally(counted)
-    reader = CacheReader(settings, client, retries=1)  # a person waits
+    reader = CacheReader(settings, client, retries=1)
     writer, live = EventWriter(settings, role), LiveFigures(board, reader, access, tally, role)
 
     @asynccontextmanager

@@ -404,6 +404,18 @@ def test_odd_ids_are_safe(address: str, customer: str) -> None:
     on(address, story)
 
 
+def test_more_calls_at_once_than_connections_wait_for_one(address: str) -> None:
+    async def story(cache: Cache) -> None:
+        await cache.writer.write([score(1)])
+        reader = CacheReader(cache.settings, cache.client, retries=0)
+        found = await asyncio.gather(*[reader.customer("c-1") for _ in range(300)])
+        assert all(found)
+        held = await cache.client.info("clients")
+        assert held["connected_clients"] <= 101
+
+    on(address, story)
+
+
 def test_segments_page_and_count(address: str) -> None:
     async def story(cache: Cache) -> None:
         await cache.writer.write([score(n, f"c-{n}") for n in range(900)])

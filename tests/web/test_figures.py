@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -14,12 +15,14 @@ import pytest
 from crm_online.contract.records import RECORDS
 from crm_online.log import LogRecord
 from crm_online.settings import Settings
+from crm_online.sinks.redis import connect
 from streams.embedded import MockBroker, RealKafka, Valkey
 from streams.figures import RoleFigures
 from streams.health import RoleHealth
 from streams.reporting import Reporter
 from streams.web.board import GONE_SECONDS, Board
 from streams.web.models import Figures
+from tests.silence import silent
 from tests.web.serving import KEYS, Client, serving, web_settings
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -159,3 +162,49 @@ async def test_a_cache_that_is_away_is_told_and_the_rest_is_shown(
         assert said.status == 200
         assert "Redis at" in said.body["cache"]["away"]
         assert said.body["workers"] == []
+
+
+@pytest.mark.asyncio
+async def test_a_cache_that_hangs_holds_up_neither_figures_nor_reads_for_long(
+    app: str, mock_broker: MockBroker, own_valkey: Valkey
+) -> None:
+    async with (
+        serving(web_settings(app, mock_broker, own_valkey)) as client,
+        stream(client) as events,
+    ):
+        assert "segments" in (await anext(events))["cache"]
+        async with silent(own_valkey):
+            async with asyncio.timeout(9):  # two calls of five seconds each would take longer
+                assert "segments" in (await anext(events))["cache"]  # as known last
+            async with asyncio.timeout(60):
+                async for figures in events:
+                    if "away" in figures["cache"]:
+                        break
+        async with silent(own_valkey), asyncio.timeout(9):
+            said = await client.get("/v1/customers/c-1", "marketer")
+            assert (said.status, said.body["code"]) == (503, "cache-away")
+
+
+@pytest.mark.asyncio
+async def test_who_comes_at_once_gets_figures_that_were_made_once(
+    app: str, mock_broker: MockBroker, valkey: Valkey
+) -> None:
+    async def first(client: Client) -> dict[str, Any]:
+        async with stream(client) as events:
+            return await anext(events)
+
+    settings = web_settings(app, mock_broker, valkey)
+    cache: Any = connect(settings)
+    async with serving(settings) as client:
+        before, began = await asked(cache), time.monotonic()
+        seen = await asyncio.gather(*[first(client) for _ in range(60)])
+        assert all(each["cache"] == {"segments": {}, "at_risk": 0} for each in seen)
+        # Once a second at most, however long this machine takes for sixty.
+        assert await asked(cache) - before <= 2 + (time.monotonic() - began)
+        await cache.aclose()
+
+
+async def asked(cache: Any) -> int:
+    """How often somebody has asked for the sizes of segments."""
+    counted = await cache.info("commandstats")
+    return int(counted.get("cmdstat_smembers", {"calls": 0})["calls"])
