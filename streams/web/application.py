@@ -74,7 +74,8 @@ def _build(
     settings: Settings, worker: Asked, role: WebRole, stop: Callable[[BaseException], None]
 ) -> tuple[FastAPI, Tally]:
     client, counted = connect(settings, CACHE_SECONDS), registry()
-    access, board, tally = Access(settings), Board(), Tally(counted)
+    access, tally = Access(settings), Tally(counted)
+    board = Board(unreadable=tally.unreadable.inc)
     reader = CacheReader(settings, client, retries=1)
     writer, live = EventWriter(settings, role), LiveFigures(board, reader, access, tally, role)
 

@@ -136,7 +136,7 @@ class LiveFigures:
         async with self._making:
             now = time.monotonic()
             if now - self._made >= SECONDS:
-                figures = self._board.figures(time.time())
+                figures = self._board.figures()
                 self._json = orjson.dumps(figures | {"cache": await self._sizes.now()})
                 self._made = now
             return self._json
