@@ -16,6 +16,7 @@ from crm_online.contract.events import SEGMENT_EVENT
 from crm_online.contract.items import CatalogueItem
 from crm_online.contract.records import RECORDS, DeadLetterHeaders
 from crm_online.settings import Settings
+from streams.options import ROLES
 from streams.topics import TopicPlan, plan
 
 __all__ = ["TOPICS", "Topic", "asyncapi_document"]
@@ -111,7 +112,7 @@ TOPICS: Final[dict[str, Topic]] = {
         "customer id",
         ("crm.action.decided",),
         ("act",),
-        ("deliver",),
+        ("cache", "deliver"),
     ),
     "actions.retry": Topic(
         "Actions that an endpoint did not take, to be tried again.",
@@ -136,7 +137,7 @@ TOPICS: Final[dict[str, Topic]] = {
             "crm.uplift.updated",
             "crm.worker.updated",
         ),
-        ("score", "learn", "cache", "act", "web"),
+        ROLES,
         ("web",),
     ),
     "dead-letters": Topic(

@@ -12,6 +12,7 @@ from crm_online.errors import ConfigurationError
 from crm_online.internal import ce_type
 from crm_online.metrics import ContestUpdate, DriftUpdate, QualityUpdate, UpliftUpdate
 from crm_online.models.snapshots import read_manifest
+from streams.exits import counted, say
 from streams.topics import partition_count
 from streams.upkeep.scanning import Scan
 from streams.upkeep.work import Work
@@ -44,28 +45,46 @@ class Live:
         None before the first.
     uplift
         By action.
+    unreadable
+        Records that were none of this version's.
     """
 
     contests: dict[str, ContestUpdate] = field(default_factory=dict)
     quality: dict[tuple[str, str], QualityUpdate] = field(default_factory=dict)
     drift: DriftUpdate | None = None
     uplift: dict[str, UpliftUpdate] = field(default_factory=dict)
+    unreadable: int = 0
 
     def apply(self, records: Iterable[Record]) -> None:
-        """Take records of the topic, in order; those of other roles are passed over."""
+        """Take records of the topic, in order; what cannot be read is passed over."""
         for record in records:
-            kind, value = ce_type(record), record.value or b""
-            if kind == b"crm.contest.updated":
-                contest = _contest(value)
-                self.contests[contest.model] = contest
-            elif kind == b"crm.quality.updated":
-                quality = _quality(value)
-                self.quality[quality.model, quality.window] = quality
-            elif kind == b"crm.drift.updated":
-                self.drift = _drift(value)
-            elif kind == b"crm.uplift.updated":
-                uplift = _uplift(value)
-                self.uplift[uplift.action] = uplift
+            try:
+                self.take(record)
+            except msgspec.MsgspecError:
+                self.unreadable += 1
+
+    def take(self, record: Record) -> None:
+        """Take one record; those of other roles, and tombstones, are passed over.
+
+        Raises
+        ------
+        msgspec.MsgspecError
+            Where it cannot be read.
+        """
+        kind, value = ce_type(record), record.value
+        if value is None:
+            return
+        if kind == b"crm.contest.updated":
+            contest = _contest(value)
+            self.contests[contest.model] = contest
+        elif kind == b"crm.quality.updated":
+            quality = _quality(value)
+            self.quality[quality.model, quality.window] = quality
+        elif kind == b"crm.drift.updated":
+            self.drift = _drift(value)
+        elif kind == b"crm.uplift.updated":
+            uplift = _uplift(value)
+            self.uplift[uplift.action] = uplift
 
     def contest(self, settings: Settings, model: str) -> ContestUpdate:
         """Return the contest of one model.
@@ -104,6 +123,11 @@ async def read_live(settings: Settings) -> Live:
             if span[0] < span[1] and not live.contests:
                 async for _, records in scan.read("metrics", {0: span}, "reading"):
                     live.apply(records)
+    if live.unreadable:
+        say(
+            f"{settings.topic('metrics')} holds {counted(live.unreadable, 'record')} that this "
+            "version cannot read: start a newer crm-online to see what is left out here"
+        )
     return live
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["openapi_document", "whole_app"]
 
+CACHE_SECONDS: Final = 1.0  # a person waits
 PAGES: Final = Path(__file__).with_name("pages")
 DESCRIPTION: Final = (
     "Events in as Segment's HTTP API has them; scores, segments and recommendations out of the "
@@ -84,9 +85,10 @@ def _build(
     stop: Callable[[BaseException], None],
     body_seconds: float,
 ) -> tuple[FastAPI, Tally]:
-    client, counted = connect(settings), registry()
-    access, board, tally = Access(settings), Board(), Tally(counted)
-    reader = CacheReader(settings, client, retries=1)  # a person waits
+    client, counted = connect(settings, CACHE_SECONDS), registry()
+    access, tally = Access(settings), Tally(counted)
+    board = Board(unreadable=tally.unreadable.inc)
+    reader = CacheReader(settings, client, retries=1)
     writer, live = EventWriter(settings, role), LiveFigures(board, reader, access, tally, role)
 
     @asynccontextmanager

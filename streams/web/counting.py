@@ -20,6 +20,7 @@ NAMES: Final = frozenset(
         "crm_intake_events",
         "crm_intake_rejected",
         "crm_dashboard_connections",
+        "crm_metrics_unreadable",
     }
 )
 
@@ -51,6 +52,11 @@ class Tally:
             "crm_intake_rejected",
             "Events that the intake did not take.",
             ("reason",),
+            registry=registry,
+        )
+        self.unreadable = Counter(
+            "crm_metrics_unreadable",
+            "Records of live metrics that the dashboard cannot read.",
             registry=registry,
         )
         self.connections = Gauge(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final
@@ -12,10 +13,10 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from crm_online.errors import ConfigurationError, SinkUnavailable
 from streams.web.answers import Figures
-from streams.web.problems import Problem, answer
+from streams.web.problems import JSON, Problem
 from streams.web.reads import REFUSALS
+from streams.web.sizes import CacheSizes
 
 if TYPE_CHECKING:
     from crm_online.sinks.redis import CacheReader
@@ -52,11 +53,13 @@ class LiveFigures:
         self, board: Board, reader: CacheReader, access: Access, tally: Tally, role: WebRole
     ) -> None:
         self._board = board
-        self._reader = reader
+        self._sizes = CacheSizes(reader)
         self._access = access
         self._tally = tally
         self._role = role
         self._looking = 0
+        self._making = asyncio.Lock()
+        self._made, self._json = -math.inf, b""
         self._next: asyncio.Future[bytes] | None = None
 
     def router(self) -> APIRouter:
@@ -90,20 +93,23 @@ class LiveFigures:
 
     async def run(self) -> None:
         """Make the figures every second while somebody looks, until cancelled."""
-        while True:
-            await asyncio.sleep(SECONDS)
-            if self._next is not None:
-                following, event = self._next, EVENT % orjson.dumps(await self._now())
-                self._next = None
-                following.set_result(event)
+        try:
+            while True:
+                await asyncio.sleep(SECONDS)
+                if self._next is not None:
+                    following, event = self._next, EVENT % await self._newest()
+                    self._next = None
+                    following.set_result(event)
+        finally:
+            await self._sizes.close()
 
     async def figures(self, request: Request) -> Response:
-        """Answer with the figures as of now."""
+        """Answer with the figures of the last second."""
         self._access.require(request, "figures")
-        return answer(await self._now())
+        return Response(await self._newest(), media_type=JSON)
 
     async def stream(self, request: Request) -> Response:
-        """Answer with the figures as of now, and those that follow."""
+        """Answer with the figures of the last second, and those that follow."""
         self._access.require(request, "figures")
         if self._looking >= MOST:
             raise Problem(
@@ -116,7 +122,7 @@ class LiveFigures:
         self._looking += 1
         self._tally.connections.set(self._looking)
         try:
-            yield EVENT % orjson.dumps(await self._now())
+            yield EVENT % await self._newest()
             while not self._role.stopping:
                 if self._next is None:
                     self._next = asyncio.get_running_loop().create_future()
@@ -125,10 +131,12 @@ class LiveFigures:
             self._looking -= 1
             self._tally.connections.set(self._looking)
 
-    async def _now(self) -> dict[str, Any]:
-        try:
-            segments, at_risk = await self._reader.sizes()
-            cache: dict[str, Any] = {"segments": segments, "at_risk": at_risk}
-        except (SinkUnavailable, ConfigurationError) as error:
-            cache = {"away": str(error)}
-        return self._board.figures(time.time()) | {"cache": cache}
+    async def _newest(self) -> bytes:
+        """Return the figures of the last second as JSON; who asks while they are made waits."""
+        async with self._making:
+            now = time.monotonic()
+            if now - self._made >= SECONDS:
+                figures = self._board.figures()
+                self._json = orjson.dumps(figures | {"cache": await self._sizes.now()})
+                self._made = now
+            return self._json

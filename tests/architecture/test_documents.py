@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ from crm_online.settings import Settings
 from streams.asyncapi import TOPICS, asyncapi_document
 from streams.documents import write_documents
 from streams.options import ROLES
+from streams.roles.act import ActRole
+from streams.roles.cache import CacheRole
+from streams.roles.deliver import DeliverRole
+from streams.roles.learn import LearnRole
+from streams.roles.score import ScoreRole
 from streams.topics import plan
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -76,6 +82,31 @@ def test_every_record_stands_on_a_topic_and_every_role_exists() -> None:
     assert {role for topic in TOPICS.values() for role in (*topic.writers, *topic.readers)} <= {
         *ROLES
     }
+
+
+def test_topics_are_read_and_written_by_the_roles_that_do_so() -> None:
+    roles: dict[str, Any] = {
+        "score": ScoreRole,
+        "learn": LearnRole,
+        "cache": CacheRole,
+        "act": ActRole,
+        "deliver": DeliverRole,
+    }
+    for name, role in roles.items():
+        known = {n for n, topic in TOPICS.items() if name in (*topic.readers, *topic.writers)}
+        assert set(role.nouns) <= known
+    assert {n for n, topic in TOPICS.items() if "cache" in topic.readers} == set(CacheRole.nouns)
+    assert TOPICS["metrics"].writers == ROLES  # every role says how it is
+
+
+def test_operations_tell_what_each_role_reads() -> None:
+    page = (DOCS / "operations.md").read_text("utf-8")
+    table = page.partition("## Roles\n")[2].partition("\n## ")[0]
+    rows = {row.split("`")[1]: row for row in table.splitlines() if row.startswith("| `")}
+    told = {role: set(re.findall(r"`crm\.([\w.-]+)`", row)) for role, row in rows.items()}
+    own = {"state", "action-state", "models"}  # kept for oneself, or told in words
+    for noun, topic in TOPICS.items():
+        assert [r for r in topic.readers if noun not in told[r] | own] == []
 
 
 def test_records_pass_by_the_document(asyncapi: dict[str, Any]) -> None:

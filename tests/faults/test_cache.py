@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
@@ -17,6 +15,7 @@ from structlog.testing import capture_logs
 
 from streams.embedded import RealKafka, Valkey
 from tests.faults.harness import assert_exact, assert_stops, until_cached
+from tests.silence import silent
 from tests.streams.job import Process, Tail, job_settings, population, send, until, working
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.real]
@@ -27,18 +26,6 @@ HALF = 700  # events of the population before the trouble
 async def command(valkey: Valkey, *arguments: object) -> Any:
     async with Redis.from_url(valkey.url) as client:
         return await client.execute_command(*arguments)  # type: ignore[no-untyped-call]
-
-
-@asynccontextmanager
-async def silent(valkey: Valkey) -> AsyncIterator[None]:
-    """Take calls and answer none."""
-    number = valkey.process_id
-    assert number is not None
-    os.kill(number, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(number, signal.SIGCONT)
 
 
 @asynccontextmanager

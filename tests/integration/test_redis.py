@@ -281,6 +281,58 @@ def test_who_goes_from_one_segment_to_another_is_counted_once(address: str) -> N
     on(address, story)
 
 
+def test_what_is_still_to_be_done_for_a_move_does_not_count_it_again(address: str) -> None:
+    async def story(cache: Cache) -> None:
+        await cache.writer.write([score(1)])
+        counting = [CacheWriter(cache.settings, cache.client) for _ in range(2)]
+
+        async def others() -> None:  # between the move and the note that it is done
+            await counting[1].write([], [listing(2)], [acted(2)])
+
+        counting[0] = CacheWriter(cache.settings, Interrupted(cache.client, 2, others))
+        await counting[0].write([score(2, segment="lost")])
+        dying = CacheWriter(cache.settings, Interrupted(cache.client, 2, die))
+        with pytest.raises(Killed):
+            await dying.write([score(3, segment="promising")])
+        await counting[1].write([score(3, segment="promising")])
+        assert counting[0].moves == {("champions", "lost"): 1}
+        assert dying.moves == {("lost", "promising"): 1}
+        assert counting[1].moves == {}
+
+    on(address, story)
+
+
+def test_a_batch_counts_from_where_it_found_a_customer_to_where_it_left_them(address: str) -> None:
+    async def story(cache: Cache) -> None:
+        await cache.writer.write([score(1), score(1, "c-2"), score(1, "c-3")])
+        there = [score(2, segment="lost"), score(2, "c-2", segment="lost")]
+        await cache.writer.write([*there, score(3, segment="promising"), score(3, "c-2")])
+        assert cache.writer.moves == {("champions", "promising"): 1}
+        assert await cache.segment_sizes() == {"champions": 2, "promising": 1}
+
+    on(address, story)
+
+
+def test_a_history_that_was_evicted_brings_back_nothing_older(address: str) -> None:
+    async def story(cache: Cache) -> None:
+        await cache.writer.write([score(9, segment="lost")], [listing(9)])
+        for history in KEYS.of_customer("c-1")[2:4]:
+            await cache.client.delete(history)
+        for offset in (3, 6):
+            await cache.writer.write([score(offset)], [listing(offset)])
+        found = await cache.reader.customer("c-1")
+        assert found is not None
+        assert found["scores"]["score_id"] == "s-9"
+        assert found["recommendations"]["list_id"] == "l-9"
+        assert [each["score_id"] for each in found["scores_history"]] == ["s-6", "s-3"]
+        for key in await cache.client.keys("*"):
+            assert await cache.client.pttl(key) > 0, key
+        await cache.writer.write([score(10)])
+        assert await cache.segment_sizes() == {"champions": 1, "lost": 0}
+
+    on(address, story)
+
+
 def test_a_tombstone_removes_the_customer_from_everything(address: str) -> None:
     async def story(cache: Cache) -> None:
         await cache.writer.write([score(1, probability=0.9), score(1, "c-2")], [listing(1)])
@@ -348,6 +400,18 @@ def test_odd_ids_are_safe(address: str, customer: str) -> None:
         page = await cache.reader.segment("champions")
         assert [each["customer_id"] for each in page.customers] == [customer]
         assert [each["customer_id"] for each in await cache.reader.at_risk()] == [customer]
+
+    on(address, story)
+
+
+def test_more_calls_at_once_than_connections_wait_for_one(address: str) -> None:
+    async def story(cache: Cache) -> None:
+        await cache.writer.write([score(1)])
+        reader = CacheReader(cache.settings, cache.client, retries=0)
+        found = await asyncio.gather(*[reader.customer("c-1") for _ in range(300)])
+        assert all(found)
+        held = await cache.client.info("clients")
+        assert held["connected_clients"] <= 101
 
     on(address, story)
 

@@ -72,6 +72,15 @@ def orders(settings: Settings) -> list[LogRecord]:
     return asyncio.run(read())
 
 
+def test_a_record_of_a_newer_version_is_told_and_the_rest_is_shown(settings: Settings) -> None:
+    newer = Message(b"k", b'{"of": "a newer version"}', [("ce_type", b"crm.drift.updated")])
+    asyncio.run(append(settings, "metrics", [newer]))
+    done = run(settings, "list", "--json")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["models"]
+    assert "holds 1 record that this version cannot read" in " ".join(done.stderr.split())
+
+
 def test_list_and_compare_show_what_the_learner_says(settings: Settings) -> None:
     found = json.loads(run(settings, "list", "--json").stdout)
     churn = next(each for each in found["models"] if each["model"] == "churn")

@@ -19,6 +19,7 @@ from crm_online.sinks.redis import CacheWriter, connect
 from streams.embedded import MockBroker, Valkey
 from streams.producer import OutputProducer
 from streams.reporting import Reporter
+from tests.web.gates import gate
 from tests.web.serving import KEYS, serving, web_settings
 from tests.web.worlds import Scorer, acted, metrics, scores
 
@@ -35,6 +36,15 @@ FLAGS = [
     "--disable-sync",
 ]
 SLOWLY = 60_000  # ms: a busy machine says nothing about a page
+# Notes how long the page waits; five seconds are those of its watch.
+NOTE_WAITS = """() => {
+  const set = window.setTimeout;
+  document.body.dataset.waits = "";
+  window.setTimeout = (then, ms) => {
+    if (ms !== 5000) document.body.dataset.waits += `${Math.round(ms)} `;
+    return set(then, ms);
+  };
+}"""
 SCREENSHOTS = os.environ.get("SCREENSHOTS")  # a folder, to make those in docs/ anew
 
 
@@ -50,10 +60,6 @@ def chromium() -> str:
 @asynccontextmanager
 async def browsing(address: str, **context: Any) -> AsyncIterator[Page]:
     """Open a page in Debian's Chromium; whatever it complains about fails the test."""
-
-    def outside(url: str) -> bool:
-        return not url.startswith(address)
-
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         page = await browser.new_page(**context)
@@ -176,9 +182,84 @@ async def test_all_of_it_is_reached_by_keyboard(
     async with world(settings) as (address, _), browsing(address) as page:
         await expect(page.locator("#connection")).to_have_text("live")
         reached = []
-        for _ in range(8):
+        for _ in range(9):
             await page.keyboard.press("Tab")
             reached.append(await page.evaluate("document.activeElement.textContent.trim()"))
         assert reached[0] == "Skip to the figures"
-        for wanted in ("Dark", "Show", "OpenAPI", "Metrics", "Health"):
+        for wanted in ("Pause", "Dark", "Show", "OpenAPI", "Metrics", "Health"):
             assert wanted in reached
+
+
+async def test_it_can_be_paused_and_leaves_alone_what_has_not_changed(
+    app: str, mock_broker: MockBroker, valkey: Valkey
+) -> None:
+    settings = web_settings(app, mock_broker, valkey, api_keys=[])
+    async with (
+        world(settings) as (address, scorer),
+        browsing(address) as page,
+        browsing(address) as other,
+    ):
+        await expect(page.locator("#moves")).to_contain_text("champions")
+        await expect(page.locator("#lag")).to_contain_text("4,711")
+        await page.evaluate("document.querySelector('#moves tbody tr').seen = true")
+        scorer.lag = 12
+        await expect(page.locator("#lag")).to_contain_text("12")
+        assert await page.evaluate("document.querySelector('#moves tbody tr').seen")
+
+        pause = page.get_by_role("button", name="Pause")
+        await pause.click()
+        assert await pause.get_attribute("aria-pressed") == "true"
+        await expect(page.locator("#connection")).to_have_text("paused")
+        assert await violations(page) == []
+        scorer.lag = 34
+        await expect(other.locator("#lag")).to_contain_text("34")
+        await expect(page.locator("#lag")).to_contain_text("12")
+        await pause.click()
+        await expect(page.locator("#lag")).to_contain_text("34")
+        await expect(page.locator("#connection")).to_have_text("live")
+
+
+async def test_it_says_when_it_is_not_live_and_comes_back(
+    app: str, mock_broker: MockBroker, own_valkey: Valkey
+) -> None:
+    settings = web_settings(app, mock_broker, own_valkey, api_keys=[])
+    async with (
+        serving(settings) as served,
+        gate(served.base) as way,
+        browsing(way.address) as page,
+    ):
+        connection = page.locator("#connection")
+        await expect(connection).to_have_text("live")
+        own_valkey.kill()
+        await expect(page.get_by_role("status").filter(has_text="Redis at")).to_be_visible()
+        way.freeze()
+        await expect(connection).to_contain_text("trying again")
+        way.thaw()
+        await expect(connection).to_have_text("live")
+        served.role.stopping = True  # streams end in order
+        await expect(connection).to_have_text("reconnecting")
+
+
+async def test_it_waits_as_it_is_told_and_never_for_the_same_time(
+    app: str, mock_broker: MockBroker, valkey: Valkey
+) -> None:
+    settings = web_settings(app, mock_broker, valkey, api_keys=[])
+    async with (
+        serving(settings) as served,
+        gate(served.base) as way,
+        browsing(way.address) as page,
+    ):
+        await expect(page.locator("#connection")).to_have_text("live")
+        await page.evaluate(NOTE_WAITS)
+        way.refuse("502 Bad Gateway")
+        await expect(page.locator("#connection")).to_contain_text("the server answers 502")
+        await page.get_by_label("Customer id").fill("c-1")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#customer-result")).to_have_text("the server answers 502")
+        body = page.locator("body")
+        await expect(body).to_have_attribute("data-waits", re.compile(r"(\d+ ){3,}"))
+        waits = [int(each) for each in (await body.get_attribute("data-waits") or "").split()]
+        assert len(set(waits)) == len(waits)
+        assert 2000 <= min(waits) <= max(waits) <= 4000
+        way.refuse("503 Service Unavailable", "retry-after: 60")
+        await expect(body).to_have_attribute("data-waits", re.compile(r"\b(1\d|[6-9])\d{4} "))

@@ -21,6 +21,7 @@ from streams.embedded import MockBroker, Valkey
 from streams.embedded.server import free_ports
 from streams.figures import RoleFigures
 from streams.health import RoleHealth
+from streams.options import ROLES
 from streams.web.counting import NAMES
 from streams.web.metrics import METRICS
 from tests.streams.job import until
@@ -111,6 +112,19 @@ def test_promtool_accepts_the_configuration_and_the_rules() -> None:
     assert rules.returncode == 0, rules.stdout + rules.stderr
 
 
+def test_prometheus_scrapes_every_role() -> None:
+    config = yaml.safe_load((MONITORING / "prometheus.yml").read_text("utf-8"))
+    (job,) = config["scrape_configs"]
+    assert set(job["dns_sd_configs"][0]["names"]) == set(ROLES)
+
+
+def test_every_role_is_missed_where_it_is_gone() -> None:
+    (group,) = yaml.safe_load((MONITORING / "alerts.yml").read_text("utf-8"))["groups"]
+    (gone,) = [rule["expr"] for rule in group["rules"] if rule["alert"] == "CrmRoleGone"]
+    named = "|".join(re.findall(r'role=~?"([^"]+)"', gone))
+    assert sorted(named.split("|")) == sorted(ROLES)
+
+
 def test_rules_and_dashboard_ask_for_figures_that_exist() -> None:
     asked = [
         rule["expr"]
@@ -118,10 +132,13 @@ def test_rules_and_dashboard_ask_for_figures_that_exist() -> None:
         for rule in group["rules"]
     ]
     board = json.loads((MONITORING / "grafana" / "crm-online.json").read_text("utf-8"))
-    asked += [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
+    shown = [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
+    asked += shown
     names = {name for expression in asked for name in re.findall(r"\bcrm_\w+", expression)}
     assert {SUFFIX.sub("", name) for name in names} <= METRICS | NAMES
     assert {"crm_lag_records", "crm_settled_quality"} <= names
+    for counted in ("crm_webhooks_total", "crm_actions_total", "crm_segment_moves_total"):
+        assert any(counted in expression for expression in shown)
 
 
 @pytest.mark.asyncio

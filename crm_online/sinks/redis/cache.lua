@@ -18,11 +18,13 @@
 --       value (of a removal: its source, or ''); segment's key; probability if at risk, or ''
 --
 -- Returns 0: nothing to do; 1: the newest scores given are the latest, place them;
--- or {version, segment, risk, left...}: place the customer so, and take them from those left.
+-- or {version, segment, risk, before, left...}: place the customer so, and take them from those left;
+-- before is the segment's key as it was before this call.
 
 local ttl, depth, at_risk = ARGV[1], tonumber(ARGV[2]), ARGV[4]
 local fields = redis.call('HMGET', KEYS[5], 'segment', 'risk', 'left', 'version', 'gone1', 'gone2')
 local segment, risk = fields[1] or '', fields[2] or ''
+local before = segment
 local left = fields[3] and cjson.decode(fields[3]) or {}
 local version = tonumber(fields[4] or 0)
 local gone = {fields[5], fields[6]}
@@ -92,16 +94,17 @@ end
 local function write(kind, value, to_segment, to_risk)
   local latest, history, mine = KEYS[kind], KEYS[kind + 2], source_of(value)
   if gone[kind] and compare(mine, parse(gone[kind])) <= 0 then return end
-  local head = redis.call('LINDEX', history, 0) or redis.call('GET', latest)
-  local order = compare(mine, source_of(head))
+  -- The latest first: where a server evicts, a history may be gone, and its new head is an old one.
+  local newest = redis.call('GET', latest) or redis.call('LINDEX', history, 0)
+  local order = compare(mine, source_of(newest))
   if order <= 0 then
     insert(history, value, mine)
   elseif redis.call('LPUSH', history, value) > depth then
     redis.call('LTRIM', history, 0, depth - 1)
   end
+  redis.call('PEXPIRE', history, ttl)
   if order < 0 then return end
   redis.call('SET', latest, value, 'PX', ttl)
-  redis.call('PEXPIRE', history, ttl)
   if kind == 1 then place(to_segment, to_risk) end
 end
 
@@ -177,5 +180,5 @@ if placed then
 elseif segment == '' then
   redis.call('PEXPIRE', KEYS[5], ARGV[3])
 end
-if overtaken or #left > 0 then return {version, segment, risk, unpack(left)} end
+if overtaken or #left > 0 then return {version, segment, risk, before, unpack(left)} end
 return placed and 1 or 0

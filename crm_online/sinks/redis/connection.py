@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from redis import exceptions as failures
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 
@@ -20,6 +20,7 @@ from crm_online.settings import Settings
 __all__ = ["RETRIES", "SCRIPT_SHA", "Command", "Link", "connect"]
 
 RETRIES: Final = 6
+CONNECTIONS: Final = 100
 CHUNK: Final = 250  # the server works on one while the next is packed
 SCRIPT: Final = (files("crm_online.sinks.redis") / "cache.lua").read_text("utf-8")
 SCRIPT_SHA: Final = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -27,13 +28,17 @@ SCRIPT_SHA: Final = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 Command = tuple[Any, ...]
 
 
-def connect(settings: Settings) -> Redis:
+def connect(settings: Settings, patience_seconds: float = 5.0) -> Redis:
     """Make a client; it connects at its first command.
+
+    Calls beyond its connections wait for one to be free.
 
     Parameters
     ----------
     settings
         `redis` (``rediss://`` for TLS, user and password in it for an ACL), `redis_ca_file`.
+    patience_seconds
+        How long to wait for a connection that is free, to connect, and for each answer.
 
     Raises
     ------
@@ -44,8 +49,10 @@ def connect(settings: Settings) -> Redis:
     options: dict[str, Any] = {
         "decode_responses": False,
         "health_check_interval": 30,
-        "socket_connect_timeout": 5.0,
-        "socket_timeout": 5.0,
+        "max_connections": CONNECTIONS,
+        "timeout": patience_seconds,
+        "socket_connect_timeout": patience_seconds,
+        "socket_timeout": patience_seconds,
         "socket_keepalive": True,
         # Writer and reader retry whole calls; retries inside of those would multiply.
         "retry": Retry(NoBackoff(), 0),
@@ -55,7 +62,7 @@ def connect(settings: Settings) -> Redis:
             raise ConfigurationError("CRM_REDIS_CA_FILE is set: CRM_REDIS must be rediss://…")
         options["ssl_ca_certs"] = str(settings.redis_ca_file)
     try:
-        return Redis.from_url(address, **options)
+        return Redis.from_pool(BlockingConnectionPool.from_url(address, **options))
     except (ValueError, TypeError):
         # The cause would quote the address, and with it the password.
         raise ConfigurationError(

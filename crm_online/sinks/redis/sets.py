@@ -39,8 +39,8 @@ class Sets:
             self._risks += risk, customer
 
     def move(self, customer: str, reply: list[Any]) -> None:
-        """Take the script's ``{version, segment, risk, left...}``."""
-        version, segment, risk, *left = reply
+        """Take the script's ``{version, segment, risk, before, left...}``."""
+        version, segment, risk, _, *left = reply
         if segment:
             self.place(customer, segment.decode(), risk.decode())
         for key in left:

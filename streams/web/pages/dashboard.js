@@ -1,95 +1,21 @@
 // The dashboard: reads /v1/figures/stream and draws it. No library, no build step, nothing from
 // elsewhere. What comes from customers is only ever set as text.
 
-const find = (id) => document.getElementById(id);
-const number = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
-const fine = new Intl.NumberFormat("en", { maximumFractionDigits: 3 });
-const SVG = "http://www.w3.org/2000/svg";
+import { count, curve, day, find, fine, known, list, make, number, rows, shows, tell, words } from "./elements.js";
+
 const NAMES = { churn: "Churn: AUC", value: "Expected value: mean absolute error", next_item: "Next item: hit rate" };
-const RETRY_MS = 2000;
+const RETRY_SECONDS = 2;
+const SILENT_SECONDS = 5; // there is an event each second, or nobody is there
 const MOST_MOVES = 20;
 let began = null; // sizes of segments when the page was opened
-
-// -- making elements ---------------------------------------------------------------------------
-
-function make(tag, text, attributes = {}) {
-  const made = document.createElement(tag);
-  if (text !== undefined && text !== null) made.textContent = text;
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  return made;
-}
-
-function draw(tag, attributes, text) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
-
-function rows(table, cells, empty) {
-  const body = find(table).tBodies[0];
-  const made = cells.map((line) => {
-    const row = make("tr");
-    line.forEach((cell, at) => {
-      const isNumber = cell !== null && typeof cell === "object";
-      const text = isNumber ? cell.number : cell;
-      const options = isNumber ? { class: "number" } : {};
-      row.append(at === 0 ? make("th", text, { scope: "row", ...options }) : make("td", text, options));
-    });
-    return row;
-  });
-  if (!made.length) {
-    const row = make("tr");
-    row.append(make("td", empty, { colspan: find(table).tHead.rows[0].cells.length }));
-    made.push(row);
-  }
-  body.replaceChildren(...made);
-}
-
-function list(id, lines, empty) {
-  const made = (lines.length ? lines : [empty]).map((line) => make("li", line));
-  find(id).replaceChildren(...made);
-}
-
-const count = (value) => ({ number: number.format(value) });
-const known = (value) => (value === null || value === undefined ? "not yet known" : fine.format(value));
-const day = (at) => (at ? at.slice(0, 16).replace("T", " ") : "");
-const words = (name) => name.replaceAll("_", " ");
+let paused = false;
+let newest = null; // figures
 
 // -- curves ------------------------------------------------------------------------------------
 
-/** Draw series of [x, y] into one picture, marks as upright lines, and say in words what it shows. */
-function curve(series, marks, said) {
-  const points = series.flatMap((each) => each.points);
-  const picture = draw("svg", { viewBox: "0 0 420 150", role: "img", "aria-label": said });
-  if (points.length < 2) {
-    picture.append(draw("text", { x: 10, y: 75 }, "not yet known"));
-    return picture;
-  }
-  const xs = points.map((point) => point[0]);
-  const ys = points.map((point) => point[1]);
-  const [left, right] = [Math.min(...xs), Math.max(...xs)];
-  const [low, high] = [Math.min(...ys), Math.max(...ys)];
-  const x = (value) => 60 + (350 * (value - left)) / (right - left || 1);
-  const y = (value) => 130 - (110 * (value - low)) / (high - low || 1);
-  picture.append(draw("line", { x1: 60, x2: 410, y1: 130, y2: 130, class: "axis" }));
-  picture.append(draw("text", { x: 54, y: 134, "text-anchor": "end" }, fine.format(low)));
-  if (high > low) picture.append(draw("text", { x: 54, y: 24, "text-anchor": "end" }, fine.format(high)));
-  for (const mark of marks) {
-    if (mark.at < left || mark.at > right) continue;
-    const line = draw("line", { x1: x(mark.at), x2: x(mark.at), y1: 12, y2: 130, class: "drift" });
-    line.append(draw("title", {}, mark.text));
-    picture.append(line);
-  }
-  for (const each of series) {
-    const path = each.points.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(" ");
-    picture.append(draw("polyline", { points: path, class: each.kind }));
-  }
-  return picture;
-}
-
 function qualityCurves(figures) {
   const alarms = figures.drift?.alarms ?? [];
+  if (shows("curves", [figures.curves, alarms])) return;
   const marks = alarms.map((alarm) => ({ at: Date.parse(alarm.at), text: drifted(alarm) }));
   const made = Object.entries(figures.curves).map(([model, points]) => {
     const of = (kind) => points.filter((p) => p.at && p[kind] !== null).map((p) => [Date.parse(p.at), p[kind]]);
@@ -139,8 +65,7 @@ function show(figures) {
 }
 
 function segments(cache) {
-  find("cache-away").hidden = !cache.away;
-  find("cache-away").textContent = cache.away ?? "";
+  tell("cache-away", cache.away ?? "");
   if (cache.away) return;
   began ??= cache.segments;
   find("at-risk").textContent = number.format(cache.at_risk);
@@ -187,45 +112,83 @@ const headers = () => {
 };
 
 async function follow() {
-  const answer = await fetch("v1/figures/stream", { headers: headers(), cache: "no-store" });
-  if (answer.status === 401 || answer.status === 403) return needKey(await answer.json());
-  if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
-  find("key-form").hidden = true;
-  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  const connected = new AbortController();
+  let watch;
+  const heard = () => {
+    clearTimeout(watch);
+    const silent = () => connected.abort(new Error(`nothing came for ${SILENT_SECONDS} seconds`));
+    watch = setTimeout(silent, 1000 * SILENT_SECONDS);
+  };
+  try {
+    heard();
+    const options = { headers: headers(), cache: "no-store", signal: connected.signal };
+    const answer = await fetch("v1/figures/stream", options);
+    if (answer.status === 401 || answer.status === 403) return needKey(await problem(answer));
+    if (!answer.ok) {
+      const seconds = Number(answer.headers.get("retry-after"));
+      throw Object.assign(new Error(await problem(answer)), { seconds });
+    }
+    find("key-form").hidden = true;
+    await read(answer.body.pipeThrough(new TextDecoderStream()).getReader(), heard);
+    return true;
+  } finally {
+    clearTimeout(watch);
+    connected.abort();
+  }
+}
+
+async function read(reader, heard) {
   for (let text = ""; ;) {
     const { done, value } = await reader.read();
-    if (done) return true;
+    if (done) return;
+    heard();
     text += value;
     for (let end; (end = text.indexOf("\n\n")) >= 0; text = text.slice(end + 2)) {
       const line = text.slice(0, end).split("\n").find((each) => each.startsWith("data: "));
       if (!line) continue;
-      show(JSON.parse(line.slice(6)));
-      connection("live");
+      newest = JSON.parse(line.slice(6));
+      if (!paused) show(newest);
+      connection(paused ? "paused" : "live");
     }
   }
 }
 
-function connection(text) {
-  // Said once per change: a screen reader must not hear it every second.
-  if (find("connection").textContent !== text) find("connection").textContent = text;
+/** Say what an answer found wrong; a proxy's has no message. */
+async function problem(answer) {
+  const body = await answer.json().catch(() => ({}));
+  return body.message ?? `the server answers ${answer.status}`;
 }
 
-function needKey(problem) {
+const connection = (text) => tell("connection", text);
+
+function needKey(message) {
   find("key-form").hidden = false;
-  connection(problem.message);
+  connection(message);
   return false;
 }
 
 async function keepFollowing() {
   for (;;) {
+    let seconds = RETRY_SECONDS;
     try {
       if (!(await follow())) return;
+      connection("reconnecting");
     } catch (error) {
       connection(`not connected: ${error.message}; trying again`);
+      seconds = Math.max(seconds, error.seconds || 0);
     }
-    await new Promise((done) => setTimeout(done, RETRY_MS));
+    // All pages lose a server at the same moment, and must not come back at the same one.
+    const wait = 1000 * seconds * (1 + Math.random());
+    await new Promise((done) => setTimeout(done, wait));
   }
 }
+
+find("pause").addEventListener("click", () => {
+  paused = !paused;
+  find("pause").setAttribute("aria-pressed", String(paused));
+  if (paused) connection("paused");
+  else if (newest) show(newest);
+});
 
 find("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -242,8 +205,8 @@ find("customer-form").addEventListener("submit", async (event) => {
   const result = find("customer-result");
   try {
     const answer = await fetch(`v1/customers/${encodeURIComponent(id)}?history=true`, { headers: headers() });
-    const body = await answer.json();
-    result.replaceChildren(...(answer.ok ? customer(body) : [make("p", body.message, { class: "warning" })]));
+    if (!answer.ok) throw new Error(await problem(answer));
+    result.replaceChildren(...customer(await answer.json()));
   } catch (error) {
     result.replaceChildren(make("p", error.message, { class: "warning" }));
   }
