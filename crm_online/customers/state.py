@@ -117,6 +117,7 @@ class CustomerState(msgspec.Struct, array_like=True, gc=False):
     treatments: list[Treated] = msgspec.field(default_factory=list)
     treated: tuple[int, int, int, float, int] = NEVER  # place on crm.scores of the last one
     unsubscribed: bool = False
+    consent_at: float = 0.0  # of the event that said so
 
     @property
     def place(self) -> tuple[int, float]:
@@ -173,8 +174,7 @@ def apply_event(state: CustomerState, event: CustomerEvent, rules: Rules) -> Non
         state.unsubscribed = True
     if event.items and event.kind in INTERACTION and days >= 0.0:
         _apply_touch(state, event, rules)
-    if days >= 0.0:
-        _apply_profile(state, event, rules)
+    _apply_profile(state, event, rules, days)
 
 
 def _move_clock(state: CustomerState, at: float, days: float) -> None:
@@ -272,11 +272,13 @@ def _apply_touch(state: CustomerState, event: CustomerEvent, rules: Rules) -> No
     state.session_items = min(state.session_items + len(touched), TOUCHED)
 
 
-def _apply_profile(state: CustomerState, event: CustomerEvent, rules: Rules) -> None:
+def _apply_profile(state: CustomerState, event: CustomerEvent, rules: Rules, days: float) -> None:
+    if event.consent is not None and event.at >= state.consent_at:
+        state.consent, state.consent_at = event.consent, event.at
+    if days < 0.0:
+        return
     if event.timezone:
         state.timezone = event.timezone
-    if event.consent is not None:
-        state.consent = event.consent
     if event.traits and rules.traits:
         said = state.traits | read_traits(event.traits, rules.traits)
         state.traits = {name: value for name, value in said.items() if value is not None}

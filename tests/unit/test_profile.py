@@ -58,6 +58,21 @@ def test_a_time_zone_is_a_name(zone: Any, name: str) -> None:
     assert parsed({"timezone": zone}).timezone == name
 
 
+def test_consent_that_is_withdrawn_counts_though_its_event_comes_late() -> None:
+    given: dict[str, Any] = {"consent": {"categoryPreferences": {"ads": True}}}
+    denied: dict[str, Any] = {"consent": {"categoryPreferences": {}}}
+    values = [
+        builders.page(at=START, context=given),
+        builders.page(at=START + 9),
+        builders.page(at=START + 5, context=denied),  # behind an event that did not speak of it
+        builders.page(at=START + 4, context=given),  # behind the denial
+    ]
+    log = [LogRecord(n, int(START * 1000), b"ann", value) for n, value in enumerate(values)]
+    [effects] = InProcess(Settings()).process(0, log)
+    scores = [msgspec.json.decode(m.value or b"") for m in effects.outputs["scores"]]
+    assert [score["consent"] for score in scores] == [["ads"], ["ads"], [], []]
+
+
 def test_scores_carry_the_newest_of_each_and_only_traits_that_are_asked_for() -> None:
     berlin, tokyo = {"timezone": "Europe/Berlin"}, {"timezone": "Asia/Tokyo"}
     denied: dict[str, Any] = {"consent": {"categoryPreferences": {}}}
