@@ -134,6 +134,24 @@ async def test_what_cannot_be_delivered_is_dropped_and_said_without_anything_per
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("damage", ["no UTF-8", "no header"])
+async def test_what_cannot_be_signed_or_posted_is_put_back_with_a_reason(damage: str) -> None:
+    async with case() as c:
+        if damage == "no UTF-8":
+            good = letter(action("secret-customer", segment="here"))
+            bad = good._replace(value=good.value.replace(b"here", b"\xff\xfe"))
+        else:
+            bad = letter(action("secret-customer", action_id="a\nb"))
+        with capture_logs() as logs:
+            assert await c.courier.take(bad)
+        assert [each.attempt for each in c.put_back()] == [1]
+        assert logs[0]["why"].endswith("Error")
+        assert "secret-customer" not in repr(logs)
+        assert await c.courier.take(letter(action("c2")))
+        assert len(c.receiver.got) == 1
+
+
+@pytest.mark.asyncio
 async def test_what_was_tried_for_days_is_given_up() -> None:
     async with case() as c:
         c.receiver.answer = lambda _: web.Response(status=500)
