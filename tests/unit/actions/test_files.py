@@ -102,6 +102,13 @@ def test_a_fault_in_toml_is_told_with_its_line(
         ("    action: b\n", "    action: b\n    action: c\n", 9, "action is said twice"),
         ("segments: [lost]", "segments: lost", 10, "rules.1.who.segments"),
         ("who:", "who", 10, "no YAML"),
+        ("when: {viewed: 2}", "when:", 9, "say one of segment_entered"),
+        ("when: {viewed: 2}", "when: silent", 9, "say one of segment_entered"),
+        ("when: {viewed: 2}", "when: [1]", 9, "say one of segment_entered"),
+        ("when: {viewed: 2}", "when: {value_above: .inf}", 9, "finite number"),
+        ("segments: [lost]", "traits: {age: [.nan]}", 10, "finite number"),
+        ('from: "21:00"', "from: 21:00", 2, "write a time of day in quotes"),
+        ("when: {viewed: 2}", f"when: {'{any: [' * 10}{{viewed: 2}}{']}' * 10}", 7, "10 deep"),
     ],
 )
 def test_a_fault_in_yaml_is_told_with_its_line(
@@ -118,6 +125,22 @@ def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
     assert "cannot read the rules file" in fault(tmp_path / "none.toml")
     assert "line 1, the file" in fault(written(tmp_path, "- 1", "yml"))
     assert read_rules_file(written(tmp_path, "", "yaml")).rules == []
+
+
+@pytest.mark.parametrize(
+    "value", ["{viewed: 2024-02-30}", "!!bool x", "!!int ''", "!!timestamp x", "[" * 9999]
+)
+def test_what_no_library_can_read_is_a_fault_of_the_file(tmp_path: Path, value: str) -> None:
+    rules = f"rules: [{{name: a, action: a, when: {value}}}]"
+    assert "rules.yaml" in fault(written(tmp_path, rules, "yaml"))
+    assert "rules.toml" in fault(written(tmp_path, f"rules = {'[' * 9999}"))
+
+
+def test_yaml_that_grows_by_aliases_is_refused(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x]", *[f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}]" for n in range(1, 30)]]
+    assert "line 2: write out what *a0 stands for" in fault(
+        written(tmp_path, "\n".join(lines), "yaml")
+    )
 
 
 def command(*arguments: Any) -> Result:
