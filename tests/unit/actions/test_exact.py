@@ -249,6 +249,19 @@ def assert_holds(found: list[Action]) -> None:
     assert max(delivered.values()) == 1
 
 
+def test_timers_are_as_many_as_customers_however_often_they_are_scored() -> None:
+    actor, log = new_actor(), Scores()
+    log.add(rule_set({"when": {"silent_days": 3}}, {"when": {"cart_left_hours": 5}}))
+    for n in range(500):
+        event = EVENTS[2] if n % 7 == 0 else EVENTS[4]
+        log.add(score(f"c-{n % 5}", START + n * HOUR / 5, event=event, items=["p-1"]))
+    list(actor.process(0, log.records))
+    assert len(actor.partitions[0].timers) <= 2 * 5
+    log.add(tick(START + 200 * HOUR))
+    assert len(actions(list(actor.process(0, log.records)))) == 2 * 5
+    assert len(actor.partitions[0].timers) == 0
+
+
 def test_a_rule_set_reads_back_from_the_log_as_it_was_written() -> None:
     for each in (RULES, OTHERS, MONTHLY):
         assert RuleSet.model_validate_json(each.text) == each
