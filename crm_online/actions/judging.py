@@ -97,6 +97,8 @@ class Judge:
         state.held = [held for held in state.held if held.due > place.now]
         for held in sorted(due, key=lambda each: force.rank(each.rule)):
             rule = force.named.get(held.rule)
+            if rule is not None:
+                take_stock(rule, look)  # it may have changed meanwhile
             if rule is None or not is_true(rule, look, held.sparks):
                 verdict = Verdict("expired", "no_longer_true")
                 self._publish(batch, customer, state, place, rule, held, verdict)

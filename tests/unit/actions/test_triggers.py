@@ -168,6 +168,23 @@ def test_any_is_set_off_by_each_and_all_by_the_last_to_come() -> None:
     ]
 
 
+def test_all_does_not_take_for_true_what_never_rose_to_its_threshold() -> None:
+    rules = rule_set({"when": {"all": [{"churn_above": 0.7}, {"viewed": 1}]}})
+    seen: dict[str, Any] = {"event": "Product Viewed", "items": ["p-1"]}
+    for before, now, count in ((0.1, 0.65, 0), (0.1, 0.7, 1), (0.8, 0.65, 1), (0.8, 0.6, 0)):
+        log = [known(), churn(before, 1.0), later(2.0, churn_probability=now, **seen)]
+        assert len(run(rules, *log)) == count, (before, now)
+
+
+def test_a_trigger_that_stands_twice_in_a_rule_comes_true_in_both_places() -> None:
+    risk = {"churn_above": 0.7}
+    at_risk, lost = ({"segment_entered": s} for s in ("at_risk", "lost"))
+    rules = rule_set({"when": {"any": [{"all": [risk, at_risk]}, {"all": [risk, lost]}]}})
+    log = [known(), churn(0.1, 1.0), later(2.0, churn_probability=0.9, segment="lost")]
+    [found] = run(rules, *log)
+    assert [t.kind for t in found.triggers] == ["churn_above", "segment_entered"]
+
+
 def test_all_can_ask_for_a_level_that_no_trigger_crosses() -> None:
     rules = rule_set({"when": {"all": [{"segment_entered": "at_risk"}, {"silent_days": 2}]}})
     log: list[Entry] = [known(segment="at_risk"), tick(START + 2 * DAY + HOUR)]
