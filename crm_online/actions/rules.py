@@ -20,8 +20,19 @@ from pydantic import (
 from crm_online.actions.templates import check_template
 from crm_online.actions.when import Part, Segment, When, depth, leaves
 
-__all__ = ["MAX_CAP_DAYS", "Cap", "Control", "Limits", "QuietHours", "Rule", "RuleSet", "Who"]
+__all__ = [
+    "MAX_CAP",
+    "MAX_CAP_DAYS",
+    "Cap",
+    "Control",
+    "Limits",
+    "QuietHours",
+    "Rule",
+    "RuleSet",
+    "Who",
+]
 
+MAX_CAP: Final = 50
 MAX_CAP_DAYS: Final = 31
 MAX_DEPTH: Final = 10  # of triggers within each other: what is read has to read back from the log
 
@@ -42,7 +53,7 @@ Share = Annotated[StrictFloat, Field(ge=0, lt=1)]
 class Cap(Part):
     """At most so many within so many calendar days of the customer's time zone."""
 
-    at_most: Annotated[StrictInt, Field(ge=1, le=50)]
+    at_most: Annotated[StrictInt, Field(ge=1, le=MAX_CAP)]
     days: Annotated[StrictInt, Field(ge=1, le=MAX_CAP_DAYS)] = 1
 
 
