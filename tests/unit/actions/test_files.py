@@ -158,6 +158,14 @@ def test_the_command_checks_a_file(tmp_path: Path) -> None:
     assert "line 17" in bad.output
 
 
+def test_the_command_says_where_the_global_rate_leaves_partitions_without_a_share(
+    tmp_path: Path,
+) -> None:
+    file = written(tmp_path, f"[limits]\nper_hour = 5\n{GOOD}")
+    assert "customers of 3 of them" in command("check", file, "--set", "partitions=8").stdout
+    assert "of them get nothing" not in command("check", file, "--set", "partitions=5").stdout
+
+
 def test_the_command_tries_rules_on_scores(tmp_path: Path) -> None:
     log = Scores()
     for n in range(6):
@@ -177,6 +185,26 @@ def test_the_command_tries_rules_on_scores(tmp_path: Path) -> None:
     )
     assert "nothing was sent" in command("simulate", file, "--from", past).stdout
     assert command("simulate", file, "--from", "crm.nothing").exit_code == 2
+
+
+def test_partitions_behind_each_other_and_broken_lines_are_tried_as_they_came(
+    tmp_path: Path,
+) -> None:
+    log = Scores()
+    for customer in ("ann", "bob"):  # as a topic of two partitions is read
+        for n in range(6):
+            at = START + n * 20 * HOUR
+            log.add(score(customer, at, event="Product Viewed", items=["p-1"]))
+    past = tmp_path / "scores.jsonl"
+    lines = [(record.value or b"") + b"\n" for record in log.records]
+    past.write_bytes(b"".join([*lines[:5], b'{"score_id": "cut o\n', *lines[5:]]))
+    rules = '[control]\nshare = 0.0\n[[rules]]\nname = "a"\naction = "a"\nwhen = { viewed = 2 }\n'
+    file = written(tmp_path, rules)
+    told = json.loads(command("simulate", file, "--from", past, "--json").stdout)
+    [rule] = told["rules"]
+    assert (rule["delivered"], rule["customers"], rule["held_back"]) == (2, 2, {})
+    assert (told["scores"], told["unreadable"]) == (12, 1)
+    assert "1 line could not be read" in command("simulate", file, "--from", past).stdout
 
 
 def test_a_trial_counts_what_limits_hold_back_and_lets_go_what_was_held() -> None:
