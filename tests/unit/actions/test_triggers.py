@@ -131,6 +131,14 @@ def test_a_cart_that_was_bought_or_emptied_is_not_left() -> None:
         assert run(rules, known(), added(1.0), ended, tick(START + 20 * HOUR)) == []
 
 
+def test_what_was_added_before_an_order_and_comes_after_it_fills_no_cart() -> None:
+    rules = rule_set({"when": {"cart_left_hours": 1}})
+    bought = later(1.5, event="Order Completed", items=["p-1"])
+    end = tick(START + 20 * HOUR)
+    assert run(rules, known(), bought, added(1.0), end) == []
+    assert kinds(run(rules, known(), bought, added(2.0), end)) == [(3.0, "cart_left")]
+
+
 def test_a_cart_is_left_once_unless_it_changes() -> None:
     rules = rule_set({"when": {"cart_left_hours": 1}})
     visits = [later(h, event="page") for h in (5.0, 10.0)]
