@@ -60,11 +60,14 @@ class Cap(Part):
 class Who(Part):
     """Whom a rule is for; all that is said must hold."""
 
-    segments: list[Segment] | None = None
-    value_tiers: list[Name] | None = Field(None, description="Names of value_tiers.")
-    traits: dict[StrictStr, list[StrictStr | StrictBool | StrictFloat]] = Field(
-        {}, description="Trait to the values that it may have."
+    segments: Annotated[list[Segment], Field(min_length=1)] | None = None
+    value_tiers: Annotated[list[Name], Field(min_length=1)] | None = Field(
+        None, description="Names of value_tiers."
     )
+    traits: dict[
+        StrictStr,
+        Annotated[list[StrictStr | StrictBool | StrictFloat], Field(min_length=1)],
+    ] = Field({}, description="Trait to the values that it may have.")
 
 
 class Rule(Part):

@@ -107,6 +107,8 @@ def test_a_fault_in_toml_is_told_with_its_line(
         ("when: {viewed: 2}", "when: [1]", 9, "say one of segment_entered"),
         ("when: {viewed: 2}", "when: {value_above: .inf}", 9, "finite number"),
         ("segments: [lost]", "traits: {age: [.nan]}", 10, "finite number"),
+        ("segments: [lost]", "segments: []", 10, "at least 1"),
+        ("segments: [lost]", "traits: {age: []}", 10, "at least 1"),
         ('from: "21:00"', "from: 21:00", 2, "write a time of day in quotes"),
         ("when: {viewed: 2}", f"when: {'{any: [' * 10}{{viewed: 2}}{']}' * 10}", 7, "10 deep"),
     ],
