@@ -103,11 +103,12 @@ def _is_address(text: str, schemes: tuple[str, ...]) -> bool:
     try:
         parts = urlsplit(text)
         port = parts.port
+        host = (parts.hostname or "").encode("idna")  # refuses labels that no name server has
     except ValueError:
         return False
     return (
         parts.scheme in schemes
-        and bool(parts.hostname)
+        and bool(host)
         and port != 0
         and "@" not in parts.netloc
         and not any(sign.isspace() for sign in text)

@@ -133,7 +133,9 @@ def _settle(
     state: CustomerState, prediction: Prediction, due: float, schedule: Schedule
 ) -> Settlement:
     churned = prediction.cancelled or not _was_seen(state, prediction.opened, schedule)
-    treatments = {t.action: "control" if t.control else "treated" for t in state.treatments}
+    # Who was sent an action in one period was not held out from it, whatever the next one drew.
+    arms = sorted(state.treatments, key=lambda treated: not treated.control)
+    treatments = {t.action: "control" if t.control else "treated" for t in arms}
     spend = max(state.spend - prediction.spend, 0)
     return Settlement(prediction, due, churned, spend, treatments)
 

@@ -146,7 +146,10 @@ class Actor:
                 self._act_on(batch, record, score, state)
         else:
             held.progress.duplicates += 1
-        self._reschedule(held, customer, state)
+        due = self._next_due(held, state)
+        if due < state.next_due:  # else the entry that stands leads on to the new time
+            held.timers.push(due, customer)
+        state.next_due = due
 
     def _act_on(
         self, batch: ActionSlice, record: Record, score: ScoreUpdate, state: ActionState
@@ -204,12 +207,12 @@ class Actor:
             batch.trace = b""
             self._judge.let_go(batch, customer, look, place)
             self._judge.ask(batch, customer, look, place)
-        self._reschedule(held, customer, state)
+        state.next_due = self._next_due(held, state)
+        if state.next_due < inf:
+            held.timers.push(state.next_due, customer)  # the entry that fired is gone
 
-    def _reschedule(self, held: ActionPartition, customer: str, state: ActionState) -> None:
+    def _next_due(self, held: ActionPartition, state: ActionState) -> float:
         force, look = self._judge.force(held), Look(state, 0.0)
         due = [each.due for each in state.held]
         due += [at for rule in force.ordered for at in due_times(rule, look)]
-        state.next_due = min(due, default=inf)
-        if state.next_due < inf:
-            held.timers.push(state.next_due, customer)
+        return min(due, default=inf)

@@ -22,8 +22,12 @@ Path_ = tuple[str | int, ...]
 Lines = dict[Path_, int]
 
 MAX_BYTES: Final = 512 * 1024  # what fits into one record
+MAX_DEEP: Final = 50  # lists and mappings within each other; no rule needs as many
 _HEADER: Final = re.compile(r"^\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
 _ENTRY: Final = re.compile(r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*[^=\s]+)*)\s*=""")
+# What the libraries of both formats raise beside their own errors: of 30 February, of !!bool x, of
+# lists a thousand deep.
+_UNREADABLE: Final = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _INNER: Final = re.compile(r"([A-Za-z0-9_-]+)\s*=")
 
 
@@ -46,14 +50,17 @@ def read_rules_file(file: Path) -> RuleSet:
         raise ConfigurationError(f"cannot read the rules file {file}: {error}") from None
     if len(text) > MAX_BYTES:
         raise ConfigurationError(f"{file} is longer than {MAX_BYTES} bytes: make fewer rules")
-    said, lines = (
-        _read_yaml(file, text) if file.suffix in {".yaml", ".yml"} else _read_toml(file, text)
-    )
+    lines: Lines = {}
     try:
+        read = _read_yaml if file.suffix in {".yaml", ".yml"} else _read_toml
+        said, lines = read(file, text)
         return RuleSet.model_validate(said)
     except ValidationError as error:
         faults = "; ".join(_fault(each, lines) for each in error.errors(include_url=False))
         raise ConfigurationError(f"{file}: {faults}") from None
+    except _UNREADABLE as error:
+        why = f"{type(error).__name__}: {error}"
+        raise ConfigurationError(f"{file}: holds a value that cannot be read: {why}") from None
 
 
 def check_traits(rules: RuleSet, kept: frozenset[str]) -> None:
@@ -92,6 +99,7 @@ def _line(place: Path_, lines: Lines) -> int:
 def _read_yaml(file: Path, text: str) -> tuple[Any, Lines]:
     lines: Lines = {}
     try:
+        _refuse_endless(file, text)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is None:
             return {}, lines
@@ -105,6 +113,21 @@ def _read_yaml(file: Path, text: str) -> tuple[Any, Lines]:
         raise ConfigurationError(f"{file}: line {line}: no YAML: {error.problem}") from None
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{file}: no YAML: {error}") from None
+
+
+def _refuse_endless(file: Path, text: str) -> None:
+    """Refuse aliases, of which a few stand for a file of any size, and lists in lists in lists."""
+    deep = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if isinstance(event, yaml.AliasEvent):
+            raise ConfigurationError(
+                f"{file}: line {line}: write out what *{event.anchor} stands for"
+            )
+        deep += isinstance(event, yaml.CollectionStartEvent)
+        deep -= isinstance(event, yaml.CollectionEndEvent)
+        if deep > MAX_DEEP:
+            raise ConfigurationError(f"{file}: line {line}: lies more than {MAX_DEEP} deep")
 
 
 def _nodes(node: yaml.Node, place: Path_) -> Iterator[tuple[Path_, int]]:

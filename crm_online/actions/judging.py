@@ -10,6 +10,7 @@ from crm_online.actions.control import period_of
 from crm_online.actions.limits import Asked, Limits, Verdict, forget_old
 from crm_online.actions.partition import ActionPartition
 from crm_online.actions.publishing import ActionSlice, Decision, Publisher
+from crm_online.actions.rate import share_of
 from crm_online.actions.rules import Rule, RuleSet
 from crm_online.actions.state import ActionState, Held, Latest, Send, Spark
 from crm_online.actions.triggers import Look, evaluate, is_true, keys_of, take_stock
@@ -97,6 +98,8 @@ class Judge:
         state.held = [held for held in state.held if held.due > place.now]
         for held in sorted(due, key=lambda each: force.rank(each.rule)):
             rule = force.named.get(held.rule)
+            if rule is not None:
+                take_stock(rule, look)  # it may have changed meanwhile
             if rule is None or not is_true(rule, look, held.sparks):
                 verdict = Verdict("expired", "no_longer_true")
                 self._publish(batch, customer, state, place, rule, held, verdict)
@@ -109,7 +112,7 @@ class Judge:
     ) -> None:
         held, state, rule = batch.partition, asked.state, asked.rule
         force = self.force(held)
-        limit = -(-force.rules.limits.per_hour // self._settings.partitions)
+        limit = share_of(force.rules.limits.per_hour, held.number, self._settings.partitions)
         order = held.progress.epoch, place.as_of, place.source.due, asked.customer
         verdict = force.limits.judge(asked, lambda: held.rate.take(order, asked.now, limit))
         held_back = Held(verdict.until, rule.name, action_id, sparks)

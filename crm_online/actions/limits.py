@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from crm_online.actions.clock import local_day, quiet_until, zone_of
 from crm_online.actions.control import in_control, period_of
 from crm_online.actions.records import Status
-from crm_online.actions.rules import MAX_CAP_DAYS, Cap, Rule, RuleSet
+from crm_online.actions.rules import MAX_CAP, MAX_CAP_DAYS, Cap, Rule, RuleSet
 from crm_online.actions.state import ActionState, Send
 from crm_online.customers.state import DAY
 
 __all__ = ["Asked", "Limits", "Verdict", "forget_old"]
 
-MAX_SENDS: Final = 64
 HOUR: Final = 3600.0
 
 
@@ -144,6 +144,13 @@ class Limits:
 
 
 def forget_old(sends: list[Send], now: float) -> list[Send]:
-    """Return the actions that a cap may still count."""
+    """Return what a cap may still count: the newest of each action, of each channel, of all."""
     since = now - (MAX_CAP_DAYS + 1) * DAY
-    return [send for send in sends if send.at > since][-MAX_SENDS:]
+    newer: Counter[tuple[str, str]] = Counter()
+    kept = []
+    for send in reversed(sends):
+        names = ("action", send.action), ("channel", send.channel), ("overall", "")
+        if send.at > since and min(newer[name] for name in names) < MAX_CAP:
+            kept.append(send)
+        newer.update(names)
+    return kept[::-1]

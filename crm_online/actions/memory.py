@@ -61,8 +61,8 @@ def _take_event(state: ActionState, score: ScoreUpdate, at: float) -> str:
         return score.items[0]
     if score.event in ORDERED:
         state.views = [view for view in state.views if view.item not in score.items]
-        state.cart = []
-    elif score.event == "Product Added" and score.items:
+        state.cart, state.ordered_at = [], max(state.ordered_at, at)
+    elif score.event == "Product Added" and score.items and at > state.ordered_at:
         kept = [item for item in state.cart if item not in score.items]
         state.cart, state.cart_at = (kept + score.items)[-CART_ITEMS:], at
     elif score.event == "Product Removed":

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from pydantic import ValidationError
+
 from crm_online.actions.rate import Order, Rate, last_counted
 from crm_online.actions.rules import RuleSet
 from crm_online.actions.state import ActionState, decode
 from crm_online.customers.partition import Partition, PartitionRestore
+from crm_online.errors import SnapshotError
 from crm_online.log import Origin
 
 __all__ = ["RULES", "ActionPartition", "ActionRestore"]
@@ -47,11 +50,17 @@ class ActionRestore(PartitionRestore):
         self._held = partition
 
     def finish(self, origin: Origin | None = None) -> int:
-        """Build the timers, read the rules; return the offset to go on from."""
+        """Build the timers, read the rules; return the offset to go on from.
+
+        Raises
+        ------
+        SnapshotError
+            Where a newer version of the program wrote the rules.
+        """
         start = super().finish(origin)
         held = self._held
         rules = held.load(RULES)
-        held.rules = None if rules is None else RuleSet.model_validate_json(rules.rules)
+        held.rules = None if rules is None else _read(rules.rules)
         held.rate = Rate(held.progress.own, self._ahead())
         return start
 
@@ -64,3 +73,14 @@ class ActionRestore(PartitionRestore):
                 order = send.epoch, send.as_of, send.due, customer
                 if (send.epoch, send.as_of) > passed and order > last:
                     yield order, send.at
+
+
+def _read(text: str) -> RuleSet:
+    try:
+        return RuleSet.model_validate_json(text)
+    except ValidationError as error:
+        places = ", ".join(".".join(map(str, each["loc"])) for each in error.errors())
+        raise SnapshotError(
+            f"the rules in force hold what this version does not know ({places}): a newer "
+            "crm-online wrote them; start the newer version"
+        ) from None

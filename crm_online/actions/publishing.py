@@ -187,4 +187,6 @@ def _number(value: float | None) -> str:
 def _text(value: str | float | bool) -> str:  # noqa: FBT001 - a trait may be any of these
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"{value:g}" if isinstance(value, float) else value
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value)
+    return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-__all__ = ["Order", "Rate", "last_counted"]
+__all__ = ["Order", "Rate", "last_counted", "share_of"]
 
 HOUR: Final = 3600.0
 
@@ -64,6 +64,17 @@ class Rate:
         hour = int(now // HOUR)
         if self._counts.get("hour") != hour:
             self._counts |= {"hour": hour, "used": 0}
+
+
+def share_of(total: int, partition: int, partitions: int) -> int:
+    """Return how many of a total fall to one partition: all of them together have just the total.
+
+    Examples
+    --------
+    >>> [share_of(10, partition, 4) for partition in range(4)]
+    [2, 3, 2, 3]
+    """
+    return total * (partition + 1) // partitions - total * partition // partitions
 
 
 def last_counted(counts: dict[str, Any]) -> Order:

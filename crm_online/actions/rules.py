@@ -7,34 +7,67 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import Annotated, Final, Self
 
-from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
 
 from crm_online.actions.templates import check_template
-from crm_online.actions.when import Part, Segment, When, leaves
+from crm_online.actions.when import Part, Segment, When, depth, leaves
 
-__all__ = ["MAX_CAP_DAYS", "Cap", "Control", "Limits", "QuietHours", "Rule", "RuleSet", "Who"]
+__all__ = [
+    "MAX_CAP",
+    "MAX_CAP_DAYS",
+    "Cap",
+    "Control",
+    "Limits",
+    "QuietHours",
+    "Rule",
+    "RuleSet",
+    "Who",
+]
 
+MAX_CAP: Final = 50
 MAX_CAP_DAYS: Final = 31
+MAX_DEPTH: Final = 10  # of triggers within each other: what is read has to read back from the log
 
 Name = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+
+def _clock(value: object) -> object:
+    if isinstance(value, str | time):
+        return value
+    # YAML takes 21:00 for a number to the base of 60.
+    raise ValueError('write a time of day in quotes, such as "21:00"')
+
+
+Clock = Annotated[time, BeforeValidator(_clock)]
 Share = Annotated[StrictFloat, Field(ge=0, lt=1)]
 
 
 class Cap(Part):
     """At most so many within so many calendar days of the customer's time zone."""
 
-    at_most: Annotated[StrictInt, Field(ge=1, le=50)]
+    at_most: Annotated[StrictInt, Field(ge=1, le=MAX_CAP)]
     days: Annotated[StrictInt, Field(ge=1, le=MAX_CAP_DAYS)] = 1
 
 
 class Who(Part):
     """Whom a rule is for; all that is said must hold."""
 
-    segments: list[Segment] | None = None
-    value_tiers: list[Name] | None = Field(None, description="Names of value_tiers.")
-    traits: dict[StrictStr, list[StrictStr | StrictBool | StrictFloat]] = Field(
-        {}, description="Trait to the values that it may have."
+    segments: Annotated[list[Segment], Field(min_length=1)] | None = None
+    value_tiers: Annotated[list[Name], Field(min_length=1)] | None = Field(
+        None, description="Names of value_tiers."
     )
+    traits: dict[
+        StrictStr,
+        Annotated[list[StrictStr | StrictBool | StrictFloat], Field(min_length=1)],
+    ] = Field({}, description="Trait to the values that it may have.")
 
 
 class Rule(Part):
@@ -65,6 +98,8 @@ class Rule(Part):
     def _fillable(self) -> Self:
         for name, text in self.template.items():
             check_template(name, text)
+        if depth(self.when) > MAX_DEPTH:
+            raise ValueError(f"any and all lie within each other more than {MAX_DEPTH} deep")
         for leaf in leaves(self.when):
             leaf.belong_to(self.name)
         return self
@@ -83,8 +118,8 @@ class Limits(Part):
 class QuietHours(Part):
     """When nobody is to be disturbed, by the customer's own clock."""
 
-    begin: time = Field(alias="from")
-    end: time = Field(alias="to")
+    begin: Clock = Field(alias="from")
+    end: Clock = Field(alias="to")
 
     @model_validator(mode="after")
     def _span(self) -> Self:

@@ -102,6 +102,8 @@ class ActionState(msgspec.Struct, array_like=True, gc=False):
         Action to the period in which its group was last drawn.
     rules
         Under the key of the rule set only: its text.
+    ordered_at
+        When the customer last bought: what was put into the cart before is in it no more.
     """
 
     version: int = 1
@@ -122,6 +124,7 @@ class ActionState(msgspec.Struct, array_like=True, gc=False):
     sent: int = 0
     rules: str = ""
     drawn: dict[str, str] = msgspec.field(default_factory=dict)
+    ordered_at: float = 0.0
 
     @property
     def place(self) -> tuple[int, float]:

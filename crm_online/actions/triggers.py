@@ -77,7 +77,10 @@ def evaluate(rule: Rule, look: Look) -> list[Spark]:
 
     Every simple trigger is looked at, so that each knows where it stands.
     """
-    sparks = {id(leaf): _fire(leaf, look) for leaf in leaves(rule.when)}
+    sparks: dict[str, list[Spark]] = {}
+    for leaf in leaves(rule.when):
+        if leaf.key not in sparks:  # where it stands twice, both come true
+            sparks[leaf.key] = _FIRES[type(leaf)](leaf, look)
     return _combine(rule.when, look, sparks)
 
 
@@ -107,7 +110,7 @@ def due_times(rule: Rule, look: Look) -> Iterator[float]:
                 yield _due(leaf, look.state)
 
 
-def _combine(when: When, look: Look, sparks: dict[int, list[Spark]]) -> list[Spark]:
+def _combine(when: When, look: Look, sparks: dict[str, list[Spark]]) -> list[Spark]:
     if isinstance(when, AnyOf):
         return [spark for part in when.any for spark in _combine(part, look, sparks)]
     if isinstance(when, AllOf):
@@ -115,7 +118,7 @@ def _combine(when: When, look: Look, sparks: dict[int, list[Spark]]) -> list[Spa
         if all(found or _holds(part, look) for part, found in fired):
             return [spark for _, found in fired for spark in found]
         return []
-    return sparks[id(when)]
+    return sparks[when.key]
 
 
 def _holds(when: When, look: Look) -> bool:
@@ -124,10 +127,6 @@ def _holds(when: When, look: Look) -> bool:
     if isinstance(when, AllOf):
         return all(_holds(part, look) for part in when.all)
     return _HOLDS[type(when)](when, look)
-
-
-def _fire(leaf: When, look: Look) -> list[Spark]:
-    return _FIRES[type(leaf)](leaf, look)
 
 
 def _entered(leaf: SegmentEntered, look: Look) -> list[Spark]:
@@ -230,7 +229,13 @@ def _passed(leaf: CartLeft | Silent, look: Look) -> float:
 
 
 def _is_past(leaf: CartLeft | Silent, look: Look) -> bool:
-    return _about(leaf, look.state) > 0.0 and look.now >= _due(leaf, look.state)
+    return _passed(leaf, look) > 0.0
+
+
+def _is_up(leaf: ChurnAbove | ValueAbove, look: Look) -> bool:
+    """Tell whether a threshold was reached, and the number has not fallen well below it since."""
+    known = _number(leaf, look.state.latest) is not None
+    return known and look.state.levels.get(leaf.key) == 1.0
 
 
 def _still_viewed(leaf: Viewed, look: Look) -> bool:
@@ -254,15 +259,11 @@ _HOLDS: Final[dict[type, Callable[[Any, Look], bool]]] = {
     SegmentReentered: lambda leaf, look: (
         look.segment == leaf.segment_reentered and leaf.segment_reentered in look.state.visited
     ),
-    ChurnAbove: lambda leaf, look: (_number(leaf, look.state.latest) or 0.0) > leaf.rearm,
-    ValueAbove: lambda leaf, look: (_number(leaf, look.state.latest) or 0.0) > leaf.rearm,
+    ChurnAbove: _is_up,
+    ValueAbove: _is_up,
     Viewed: _still_viewed,
-    CartLeft: lambda leaf, look: (
-        bool(_about(leaf, look.state)) and look.now >= _due(leaf, look.state)
-    ),
-    Silent: lambda leaf, look: (
-        bool(_about(leaf, look.state)) and look.now >= _due(leaf, look.state)
-    ),
+    CartLeft: _is_past,
+    Silent: _is_past,
 }
 _LEVELS: Final[dict[type, Callable[[Any, Look], float | None]]] = {
     ChurnAbove: _level,

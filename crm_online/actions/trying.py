@@ -30,7 +30,7 @@ class Trial:
     """What rules did, counted."""
 
     def __init__(self) -> None:
-        self.scores = 0
+        self.scores = self.unreadable = 0
         self.customers: set[str] = set()
         self.first = self.last = 0.0
         self._statuses: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -59,6 +59,7 @@ class Trial:
         return {
             "version": rule_set.version,
             "scores": self.scores,
+            "unreadable": self.unreadable,
             "customers": len(self.customers),
             "days": (self.last - self.first) / 86_400.0 if self.scores else 0.0,
             "delivered": self._each.total(),
@@ -111,7 +112,11 @@ def _records(
     offsets = count()
     yield LogRecord(next(offsets), 0, *rules(key, rule_set.text.encode()))
     for value in values:
-        score = _decode_score(value)
+        try:
+            score = _decode_score(value)
+        except msgspec.MsgspecError:
+            trial.unreadable += 1
+            continue
         at = score.at.timestamp()
         while trial.scores and trial.last + TICK_SECONDS < at:  # as a live partition has them
             trial.last += TICK_SECONDS

@@ -38,6 +38,7 @@ __all__ = [
     "ValueAbove",
     "Viewed",
     "When",
+    "depth",
     "leaves",
 ]
 
@@ -60,7 +61,9 @@ Days = Annotated[StrictFloat, Field(gt=0, le=400)]
 class Part(BaseModel):
     """Any part of a rules file: what is not known is refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False
+    )
 
 
 class _Leaf(Part):
@@ -184,7 +187,7 @@ TAG: Final = "when:"
 
 
 def _kind(value: object) -> str | None:
-    fields = value if isinstance(value, dict) else vars(value)
+    fields = value if isinstance(value, dict) else getattr(value, "__dict__", ())
     return next((TAG + kind for kind in _KINDS if kind in fields), None)
 
 
@@ -205,6 +208,18 @@ When = Annotated[
         custom_error_message=f"say one of {', '.join(_KINDS)}",
     ),
 ]
+
+
+def depth(when: Any) -> int:
+    """Return how many triggers lie within each other.
+
+    Examples
+    --------
+    >>> depth(AnyOf(any=[Silent(silent_days=3), AllOf(all=[Viewed(viewed=2)])]))
+    3
+    """
+    parts = getattr(when, "any", None) or getattr(when, "all", None) or ()
+    return 1 + max(map(depth, parts), default=0)
 
 
 def leaves(when: Any) -> Iterator[Any]:

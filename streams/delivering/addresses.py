@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -14,6 +14,8 @@ __all__ = ["InternalAddress", "OwnThreads", "is_internal", "public_socket"]
 
 LOOKUPS: Final = 4
 _GATEWAY: Final = IPv6Network("64:ff9b::/96")  # RFC 6052: ends in an IPv4 address
+# Public by the registry, and answered within a network: RFC 6890, Azure's host of each machine.
+_WITHIN: Final = (IPv4Network("192.0.0.0/24"), IPv4Network("168.63.129.16/32"))
 _LOCAL_GATEWAY: Final = IPv6Network("64:ff9b:1::/48")  # RFC 8215
 
 
@@ -49,7 +51,10 @@ def _translated(found: IPv6Address) -> IPv4Address | None:
 
 
 def _is_not_public(found: IPv4Address | IPv6Address) -> bool:
-    local = isinstance(found, IPv6Address) and (found.is_site_local or found in _LOCAL_GATEWAY)
+    if isinstance(found, IPv6Address):
+        local = found.is_site_local or found in _LOCAL_GATEWAY
+    else:
+        local = any(found in network for network in _WITHIN)
     return not found.is_global or found.is_multicast or found.is_reserved or local
 
 

@@ -60,17 +60,17 @@ class Courier:
         self._standing = standing
         self._producer = producer
         self._topic = settings.topic(RETRY)
+        self._max_late_seconds = settings.max_action_age_seconds
         self._schedule = schedule(settings)
         self._free = asyncio.Semaphore(endpoint.concurrency)
         self._held_until = 0.0
 
     async def take(self, letter: Letter) -> bool:
         """See to one letter; returns whether that is done, durably."""
-        if time.time() - letter.since > self._schedule.give_up_seconds:
-            return self._drop(letter, "too old")
         body = letter.body
-        if len(body) >= BODY_BYTES:
-            return self._drop(letter, f"{len(body)} bytes, and 20 KB is the most")
+        refused = self._refuse(letter, body)
+        if refused is not None:
+            return self._drop(letter, *refused)
         answer = await self._try(letter, body)
         if answer is None:
             return False
@@ -83,6 +83,16 @@ class Courier:
             return False
         await self._standing.failed(answer.why)
         return await self._put_back(letter, answer)
+
+    def _refuse(self, letter: Letter, body: bytes) -> tuple[str, str] | None:
+        """Return why a letter is not to be tried, and what that counts as."""
+        if time.time() - letter.since > self._schedule.give_up_seconds:
+            return "too old", "dropped"
+        if not letter.attempt and letter.late_seconds > self._max_late_seconds:
+            return "decided too late", "stale"
+        if len(body) >= BODY_BYTES:
+            return f"{len(body)} bytes, and 20 KB is the most", "dropped"
+        return None
 
     async def _try(self, letter: Letter, body: bytes) -> Answer | None:
         """Try thrice, or once what was put back; ``None`` where the endpoint is disabled."""
@@ -125,8 +135,8 @@ class Courier:
         )
         return True
 
-    def _drop(self, letter: Letter, why: str) -> bool:
-        self.results["dropped"] += 1
+    def _drop(self, letter: Letter, why: str, result: str = "dropped") -> bool:
+        self.results[result] += 1
         _log.error(
             "a webhook is not delivered",
             endpoint=self._endpoint.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -25,7 +26,7 @@ class _Action(msgspec.Struct):
     status: str
     action: str
     channel: str
-    at: str
+    at: datetime
 
 
 _decode: Final = msgspec.json.Decoder(_Action).decode
@@ -63,6 +64,11 @@ class Letter(NamedTuple):
     def webhook_id(self) -> str:
         """The same for every attempt, whatever restarts."""
         return self.action.action_id
+
+    @property
+    def late_seconds(self) -> float:
+        """How long after its own time the action was written."""
+        return self.since - self.action.at.timestamp()
 
     @property
     def body(self) -> bytes:

@@ -197,7 +197,8 @@ class Outbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
 
     def _begin_due(self) -> None:
         now = time.time()
-        while self._waiting and self._waiting[0][0] <= now:
+        most = AHEAD * self._endpoint.concurrency  # so that retries leave room for what is new
+        while self._waiting and self._waiting[0][0] <= now and len(self._lanes) < most:
             _, place, _, letter = heappop(self._waiting)
             self._lanes.add(letter.action.customer_id, (place, letter))
 
@@ -205,6 +206,7 @@ class Outbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         place, letter = thing
         if await self._courier.take(letter) and place in self._ledgers:
             self._ledgers[place].end(letter.offset)
+        self._begin_due()
 
     async def _carry(self) -> None:
         """Append again what waits in front of what is done, so that a crash repeats little."""
@@ -219,6 +221,8 @@ class Outbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
                 for due, where, _, letter in self._waiting
                 if where == place and due - time.time() > CARRY_SECONDS
             ]
+            if self._ledgers[place].passed < len(letters):
+                continue  # a crash would repeat less than is written here
             again = [retry(each, self._endpoint.name, each.attempt, each.due) for each in letters]
             await self._producer.deliver(place.topic, place.partition, again)
             self._forget(place, {each.offset for each in letters})
@@ -242,10 +246,10 @@ class Outbox(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
             moved[place].committed = position
 
     async def _let_go(self) -> None:
+        self._waiting.clear()  # or what ends meanwhile would begin the next
         await self._lanes.cancel()
         try:
             await self._commit()
         except KafkaError as error:
             _log.warning("what is done was not committed", reason=repr(error))
         self._ledgers.clear()
-        self._waiting.clear()

@@ -79,7 +79,7 @@ def retry_after(text: str | None, now: float) -> float:
         return float(text)
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # a year or a zone that no date can have
         return 0.0
     at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
     return max(0.0, (at - datetime.fromtimestamp(now, UTC)).total_seconds())

@@ -101,6 +101,7 @@ class Standing:
             )
         elif self.said.state == "disabled" and said.state != "disabled":
             _log.info("an endpoint is enabled", endpoint=said.endpoint)
+        if said.state == "well":  # another worker delivered, or somebody enabled it
             self._failing_since = None
         self.said, self._asked = said, None
         self._changed.set()

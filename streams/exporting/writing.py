@@ -28,7 +28,16 @@ Read = Callable[[CacheReader], AsyncIterator[Fields]]
 RETRIES: Final = 2  # a person waits
 CUSTOMER: Final = (
     *("customer_id", "segment", "churn_probability", "calibrated", "expected_value", "currency"),
-    *("orders", "spend", "refunds", "last_activity_at", "timezone", "consent", "at"),
+    *(
+        "orders",
+        "spend",
+        "refunds",
+        "last_activity_at",
+        "timezone",
+        "consent",
+        "unsubscribed",
+        "at",
+    ),
 )
 ITEM: Final = ("customer_id", "rank", "item_id", "score", "reason", "at")
 

@@ -46,6 +46,11 @@ def check_rules(settings: Settings, file: Path, *, json: bool) -> int:
     for rule in rules.rules:
         typer.echo(f"  {rule.name}: {rule.action} by {rule.channel} when {describe(rule.when)}")
     typer.echo(_limits(rules))
+    if rules.limits.per_hour < settings.partitions:
+        typer.echo(
+            f"  per_hour is shared out over {settings.partitions} partitions: customers of "
+            f"{settings.partitions - rules.limits.per_hour} of them get nothing"
+        )
     return 0
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import typer
 
 from crm_online.actions.files import check_traits, read_rules_file
@@ -27,6 +30,14 @@ if TYPE_CHECKING:
 
 __all__ = ["simulate_rules"]
 
+
+class _At(msgspec.Struct):
+    """What of a score puts it in order."""
+
+    at: datetime
+
+
+_decode: Final = msgspec.json.Decoder(_At).decode
 NO_COLUMNS: Final = ColumnNames(None, None, None, None, None)
 
 
@@ -93,8 +104,7 @@ def _scores(settings: Settings, past: Path) -> Iterator[bytes]:
     with past.open("rb") as lines:
         first = lines.readline()
         if b'"score_id"' in first:
-            yield first
-            yield from (line for line in lines if line.strip())
+            yield from _by_time(past)
             return
     history: History = open_history(past, "segment", NO_COLUMNS, None)
     with progress_bar(lambda: history.stage("scoring"), beside_output=True):
@@ -106,12 +116,30 @@ def _scores(settings: Settings, past: Path) -> Iterator[bytes]:
                     yield message.value
 
 
+def _by_time(past: Path) -> Iterator[bytes]:
+    """Return lines in the order of their time: of a topic, partitions stand behind each other."""
+    places: list[tuple[float, int]] = []
+    with past.open("rb") as lines:
+        position, at = 0, 0.0
+        for line in lines:
+            with suppress(msgspec.MsgspecError):  # it stays where it is, and is counted there
+                at = _decode(line).at.timestamp()
+            if line.strip():
+                places.append((at, position))
+            position += len(line)
+        for _, position in sorted(places):
+            lines.seek(position)
+            yield lines.readline()
+
+
 def _print(figures: dict[str, Any]) -> None:
     typer.echo(
         f"{counted(figures['delivered'], 'action')} would have been sent to "
         f"{counted(figures['customers_reached'], 'customer')} of {figures['customers']:,}, in "
         f"{figures['days']:.0f} days; nothing was sent"
     )
+    if figures["unreadable"]:
+        typer.echo(f"{counted(figures['unreadable'], 'line')} could not be read, and was left out")
     if figures["busiest_day"]:
         busiest = figures["busiest_day"]
         typer.echo(

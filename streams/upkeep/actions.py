@@ -60,8 +60,11 @@ class ActionsStanding:
 
     @property
     def former(self) -> int:
-        """How many partitions the state was made for; 0: nobody knows."""
-        return max((r.partitions for r in self.records.values()), default=0)
+        """How many partitions the state was made for; 0: nobody knows.
+
+        The fewest, so that an adoption that was interrupted is done again.
+        """
+        return min((r.partitions for r in self.records.values() if r.partitions), default=0)
 
     @property
     def grows(self) -> bool:
@@ -105,7 +108,10 @@ class ActionsStanding:
             await self._move(scan, writer)
             epoch = self._epoch()
             kept = {p: self._replaced(r, epoch, r.as_of) for p, r in self.records.items()}
-            moved = kept | anew
+            # Without one, a new partition would be behind those who came there, for good.
+            new = range(self.former, self.partitions) - self.records.keys()
+            added = {p: self._replaced(Progress(), epoch, as_of=-1) for p in sorted(new)}
+            moved = added | kept | anew
         for number, record in moved.items():
             await writer.write(NOUN, number, [progress_message(record)])
 

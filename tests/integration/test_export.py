@@ -30,6 +30,7 @@ async def fill(settings: Settings) -> None:
             segment="champions" if n % 3 else "lost",
             churn_probability=n / 30,
             consent=None if n % 2 else ["ads", "marketing"],
+            unsubscribed=n == 1,
         )
         scores.append(Message(update.customer_id.encode(), msgspec.json.encode(update)))
         items = [RecommendedItem(f"p-{i}", 1.0, ItemReason("trending", [], "liked")) for i in "ab"]
@@ -58,6 +59,7 @@ def test_a_segment_as_csv_and_as_json_lines(url: str) -> None:
     found = rows(export(url, "segment", "champions"))
     assert sorted(row["customer_id"] for row in found) == [f"c-{n:02}" for n in range(30) if n % 3]
     assert {row["consent"] for row in found} == {"", "ads marketing"}
+    assert [row["customer_id"] for row in found if row["unsubscribed"] == "True"] == ["c-01"]
     lines = export(url, "segment", "champions", "--format", "jsonl").stdout.splitlines()
     assert {json.loads(line)["customer_id"] for line in lines} == {r["customer_id"] for r in found}
     assert len(lines) == 20

@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from crm_online.errors import ConfigurationError
-from crm_online.log import LogRecord
+from crm_online.log import LogRecord, Message
 from crm_online.settings import Settings
 from streams.delivering.enabling import enable_endpoint, list_endpoints
 from streams.delivering.letters import of_action, retry
@@ -31,7 +31,11 @@ NOUNS = ("actions", "actions.retry", "endpoints")
 def delivering_settings(
     app: str, broker: MockBroker | RealKafka, valkey: Valkey, *endpoints: Any, **more: Any
 ) -> Settings:
-    given = {"webhooks": endpoints, "webhook_first_retry_seconds": 0.1}
+    given = {
+        "webhooks": endpoints,
+        "webhook_first_retry_seconds": 0.1,
+        "max_action_age_seconds": 1e10,  # the actions of these tests are of 2024
+    }
     return job_settings(app, broker, valkey, **(given | more))
 
 
@@ -223,6 +227,64 @@ async def test_what_waits_for_long_goes_to_the_end_and_holds_back_no_commit(
         assert [each.number for each in receiver.got] == [1]
         first, _, again = tail.records["actions.retry"]
         assert (again.key, again.value, again.headers) == (first.key, first.value, first.headers)
+
+
+def put_back(numbers: Iterable[int], due: float, customer: str = "c1") -> list[Message]:
+    """Make records of webhooks that failed once."""
+    values = [orjson.dumps(action(customer, n).model_dump(mode="json")) for n in numbers]
+    now = int(time.time() * 1000)
+    letters = [of_action(0, LogRecord(0, now, customer.encode(), value)) for value in values]
+    return [retry(letter, "mail", 1, due) for letter in letters if letter is not None]
+
+
+@pytest.mark.asyncio
+async def test_more_that_waits_than_is_done_is_not_written_again(
+    app: str, mock_broker: MockBroker, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.delivering.outbox.CARRY_SECONDS", 0.5)
+    async with receiving() as receiver:
+        settings = delivering_settings(app, mock_broker, valkey, endpoint("mail", receiver.url))
+        async with (
+            Tail(settings, "actions.retry") as tail,
+            working(settings, ["deliver"]) as worker,
+        ):
+            await ready(worker)
+            outbox: Any = worker.apps["deliver"].role.deliveries["mail"].outbox  # type: ignore[union-attr]
+            await append(settings, "actions.retry", 0, *put_back(range(3), time.time() + 3600.0))
+            await append(settings, "actions.retry", 0, *put_back([3], time.time()))
+            await until(lambda: len(receiver.got) == 1)
+            looked = outbox._carried_at
+            await until(lambda: outbox._carried_at > looked)
+            await tail.read_all()
+            assert len(tail.records["actions.retry"]) == 3 + 1
+            await append(settings, "actions.retry", 0, *put_back([4, 5], time.time()))
+            await tail.until(lambda: len(tail.records["actions.retry"]) >= 9)
+            await until(lambda: worker.apps["deliver"].health().lag == 3)
+        assert len(tail.records["actions.retry"]) == 3 + 1 + 2 + 3
+
+
+@pytest.mark.asyncio
+async def test_retries_that_are_due_together_leave_room_for_what_is_new(
+    app: str, mock_broker: MockBroker, valkey: Valkey
+) -> None:
+    async with receiving() as receiver:
+        settings = delivering_settings(
+            app, mock_broker, valkey, endpoint("mail", receiver.url, concurrency=1)
+        )
+        async with working(settings, ["deliver"]) as worker:
+            await ready(worker)
+            outbox: Any = worker.apps["deliver"].role.deliveries["mail"].outbox  # type: ignore[union-attr]
+            receiver.answer = lambda _: None
+            due = time.time() + 3.0
+            await append(settings, "actions.retry", 0, *put_back(range(400), due))
+            await until(lambda: len(outbox._waiting) + len(receiver.got) >= 400)
+            await until(lambda: len(receiver.got) > 0)
+            assert len(outbox._lanes) == 8  # the others wait behind what is new
+            await write_actions(settings, [action("new")])
+            receiver.answer = lambda _: web.Response(status=204)
+            receiver.let_go()
+            await until(lambda: len(set(receiver.ids)) > 400)
+        assert "new" in {each.customer for each in receiver.got}
 
 
 @pytest.mark.real

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,7 @@ from crm_online.actions.records import Action
 from crm_online.actions.rules import RuleSet
 from crm_online.actions.state import ActionState, decode, encode
 from crm_online.customers.progress import progress_message
+from crm_online.errors import SnapshotError
 from crm_online.log import Effects, LogRecord, Message
 from crm_online.scores import ScoreUpdate
 from crm_online.settings import Settings
@@ -249,9 +251,31 @@ def assert_holds(found: list[Action]) -> None:
     assert max(delivered.values()) == 1
 
 
+def test_timers_are_as_many_as_customers_however_often_they_are_scored() -> None:
+    actor, log = new_actor(), Scores()
+    log.add(rule_set({"when": {"silent_days": 3}}, {"when": {"cart_left_hours": 5}}))
+    for n in range(500):
+        event = EVENTS[2] if n % 7 == 0 else EVENTS[4]
+        log.add(score(f"c-{n % 5}", START + n * HOUR / 5, event=event, items=["p-1"]))
+    list(actor.process(0, log.records))
+    assert len(actor.partitions[0].timers) <= 2 * 5
+    log.add(tick(START + 200 * HOUR))
+    assert len(actions(list(actor.process(0, log.records)))) == 2 * 5
+    assert len(actor.partitions[0].timers) == 0
+
+
 def test_a_rule_set_reads_back_from_the_log_as_it_was_written() -> None:
     for each in (RULES, OTHERS, MONTHLY):
         assert RuleSet.model_validate_json(each.text) == each
+
+
+def test_rules_of_a_newer_version_are_refused_with_what_to_do() -> None:
+    text = RULES.text.replace('"churn_above"', '"weather_above"')
+    newer = Message(b"\x01rules", encode(ActionState(rules=text)))
+    restore = new_actor().restore(0)
+    restore.apply([LogRecord(0, 0, *newer)])
+    with pytest.raises(SnapshotError, match="start the newer version"):
+        restore.finish()
 
 
 def test_what_was_sent_on_another_log_does_not_count_towards_the_rate_again() -> None:

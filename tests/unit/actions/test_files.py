@@ -102,6 +102,15 @@ def test_a_fault_in_toml_is_told_with_its_line(
         ("    action: b\n", "    action: b\n    action: c\n", 9, "action is said twice"),
         ("segments: [lost]", "segments: lost", 10, "rules.1.who.segments"),
         ("who:", "who", 10, "no YAML"),
+        ("when: {viewed: 2}", "when:", 9, "say one of segment_entered"),
+        ("when: {viewed: 2}", "when: silent", 9, "say one of segment_entered"),
+        ("when: {viewed: 2}", "when: [1]", 9, "say one of segment_entered"),
+        ("when: {viewed: 2}", "when: {value_above: .inf}", 9, "finite number"),
+        ("segments: [lost]", "traits: {age: [.nan]}", 10, "finite number"),
+        ("segments: [lost]", "segments: []", 10, "at least 1"),
+        ("segments: [lost]", "traits: {age: []}", 10, "at least 1"),
+        ('from: "21:00"', "from: 21:00", 2, "write a time of day in quotes"),
+        ("when: {viewed: 2}", f"when: {'{any: [' * 10}{{viewed: 2}}{']}' * 10}", 7, "10 deep"),
     ],
 )
 def test_a_fault_in_yaml_is_told_with_its_line(
@@ -120,6 +129,22 @@ def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
     assert read_rules_file(written(tmp_path, "", "yaml")).rules == []
 
 
+@pytest.mark.parametrize(
+    "value", ["{viewed: 2024-02-30}", "!!bool x", "!!int ''", "!!timestamp x", "[" * 9999]
+)
+def test_what_no_library_can_read_is_a_fault_of_the_file(tmp_path: Path, value: str) -> None:
+    rules = f"rules: [{{name: a, action: a, when: {value}}}]"
+    assert "rules.yaml" in fault(written(tmp_path, rules, "yaml"))
+    assert "rules.toml" in fault(written(tmp_path, f"rules = {'[' * 9999}"))
+
+
+def test_yaml_that_grows_by_aliases_is_refused(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x]", *[f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}]" for n in range(1, 30)]]
+    assert "line 2: write out what *a0 stands for" in fault(
+        written(tmp_path, "\n".join(lines), "yaml")
+    )
+
+
 def command(*arguments: Any) -> Result:
     return CliRunner().invoke(app, ["rules", *map(str, arguments)], env={"COLUMNS": "200"})
 
@@ -133,6 +158,14 @@ def test_the_command_checks_a_file(tmp_path: Path) -> None:
     bad = command("check", written(tmp_path, GOOD.replace("viewed", "vieved")))
     assert bad.exit_code == 2
     assert "line 17" in bad.output
+
+
+def test_the_command_says_where_the_global_rate_leaves_partitions_without_a_share(
+    tmp_path: Path,
+) -> None:
+    file = written(tmp_path, f"[limits]\nper_hour = 5\n{GOOD}")
+    assert "customers of 3 of them" in command("check", file, "--set", "partitions=8").stdout
+    assert "of them get nothing" not in command("check", file, "--set", "partitions=5").stdout
 
 
 def test_the_command_tries_rules_on_scores(tmp_path: Path) -> None:
@@ -154,6 +187,26 @@ def test_the_command_tries_rules_on_scores(tmp_path: Path) -> None:
     )
     assert "nothing was sent" in command("simulate", file, "--from", past).stdout
     assert command("simulate", file, "--from", "crm.nothing").exit_code == 2
+
+
+def test_partitions_behind_each_other_and_broken_lines_are_tried_as_they_came(
+    tmp_path: Path,
+) -> None:
+    log = Scores()
+    for customer in ("ann", "bob"):  # as a topic of two partitions is read
+        for n in range(6):
+            at = START + n * 20 * HOUR
+            log.add(score(customer, at, event="Product Viewed", items=["p-1"]))
+    past = tmp_path / "scores.jsonl"
+    lines = [(record.value or b"") + b"\n" for record in log.records]
+    past.write_bytes(b"".join([*lines[:5], b'{"score_id": "cut o\n', *lines[5:]]))
+    rules = '[control]\nshare = 0.0\n[[rules]]\nname = "a"\naction = "a"\nwhen = { viewed = 2 }\n'
+    file = written(tmp_path, rules)
+    told = json.loads(command("simulate", file, "--from", past, "--json").stdout)
+    [rule] = told["rules"]
+    assert (rule["delivered"], rule["customers"], rule["held_back"]) == (2, 2, {})
+    assert (told["scores"], told["unreadable"]) == (12, 1)
+    assert "1 line could not be read" in command("simulate", file, "--from", past).stdout
 
 
 def test_a_trial_counts_what_limits_hold_back_and_lets_go_what_was_held() -> None:

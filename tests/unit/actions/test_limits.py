@@ -7,8 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from crm_online.actions.limits import forget_old
 from crm_online.actions.records import Action
+from crm_online.actions.state import Send
 from crm_online.deciding import read_treatment
 from crm_online.log import LogRecord
 from crm_online.scores import ScoreUpdate
@@ -110,6 +114,41 @@ def test_caps_hold_and_what_they_hold_back_is_told(
     assert said(found) == [("sent", None)] * 2 + [("suppressed", why)] * 2
 
 
+def test_a_cap_holds_however_much_another_rule_sends() -> None:
+    rules = rule_set(
+        RISK | {"caps": [{"at_most": 2, "days": 31}]}, {"when": {"viewed": 1}, "channel": "push"}
+    )
+    log: list[Entry] = [*swings(times=2, gap=1.0)]
+    for n in range(100):
+        views = score("ann", START + (3.0 + n) * HOUR, event="Product Viewed", items=[f"p-{n}"])
+        log.append(views)
+    found = run(rules, *log, *swings(first=104.0))
+    assert Counter((a.rule, a.status) for a in found) == {
+        ("rule-0", "sent"): 2,
+        ("rule-0", "suppressed"): 1,
+        ("rule-1", "sent"): 100,
+    }
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abcd"), st.sampled_from("xyz"), st.integers(1, 80)), max_size=8
+    ),
+    st.integers(1, 50),
+)
+@settings(max_examples=20)
+def test_what_is_forgotten_would_change_no_cap(
+    told: list[tuple[str, str, int]], at_most: int
+) -> None:
+    every = [Send(START, action, channel, 0.0) for action, channel, n in told for _ in range(n)]
+    kept: list[Send] = []
+    for send in every:
+        kept = forget_old([*kept, send], START)
+    for same in (lambda s: s.action == "a", lambda s: s.channel == "x", lambda _: True):
+        assert (sum(map(same, kept)) >= at_most) == (sum(map(same, every)) >= at_most)
+    assert len(kept) <= 50 * (4 + 3 + 1)
+
+
 def test_a_cap_is_on_by_default() -> None:
     rules = rule_set(RISK, limits={})
     assert said(run(rules, *swings(times=2))) == [("sent", None), ("suppressed", "cap_overall")]
@@ -207,7 +246,7 @@ def crowd(size: int, first: float = 0.0) -> list[ScoreUpdate]:
 def test_a_rule_that_matches_everybody_is_held_by_the_global_rate() -> None:
     rules = rule_set(RISK, limits={"overall": [], "per_hour": 40})
     log: list[Entry] = [*crowd(30), *crowd(30, 2.0)]
-    for partitions, allowed in ((1, 40), (3, 14)):
+    for partitions, allowed in ((1, 40), (3, 13), (50, 0)):
         found = run(rules, *log, partitions=partitions)
         counts = Counter((a.why, int(a.at.timestamp() // HOUR)) for a in found)
         assert sorted(counts.values()) == sorted(
@@ -255,13 +294,21 @@ def test_decisions_go_to_the_events_as_signed_treatments() -> None:
 def test_an_action_says_all_that_a_template_needs() -> None:
     rule = RISK | {
         "items": 2,
-        "template": {"subject": "{traits.name}, {segment} {{x}}", "empty": "{item}{traits.no}"},
+        "template": {
+            "subject": "{traits.name}, {segment} {{x}}",
+            "empty": "{item}{traits.no}",
+            "numbers": "{traits.points} {traits.rate}",
+        },
     }
     about: dict[str, Any] = {
-        "traits": {"name": "Ann"},
+        "traits": {"name": "Ann", "points": 1234567.0, "rate": 0.1234567},
         "recommended": ["p-1", "p-2", "p-3"],
         "segment": "lost",
     }
     [found] = run(rule_set(rule), *swings(**about))
-    assert found.template == {"subject": "Ann, lost {x}", "empty": ""}
+    assert found.template == {
+        "subject": "Ann, lost {x}",
+        "empty": "",
+        "numbers": "1234567 0.1234567",
+    }
     assert found.items == ["p-1", "p-2"]

@@ -131,6 +131,14 @@ def test_a_cart_that_was_bought_or_emptied_is_not_left() -> None:
         assert run(rules, known(), added(1.0), ended, tick(START + 20 * HOUR)) == []
 
 
+def test_what_was_added_before_an_order_and_comes_after_it_fills_no_cart() -> None:
+    rules = rule_set({"when": {"cart_left_hours": 1}})
+    bought = later(1.5, event="Order Completed", items=["p-1"])
+    end = tick(START + 20 * HOUR)
+    assert run(rules, known(), bought, added(1.0), end) == []
+    assert kinds(run(rules, known(), bought, added(2.0), end)) == [(3.0, "cart_left")]
+
+
 def test_a_cart_is_left_once_unless_it_changes() -> None:
     rules = rule_set({"when": {"cart_left_hours": 1}})
     visits = [later(h, event="page") for h in (5.0, 10.0)]
@@ -166,6 +174,23 @@ def test_any_is_set_off_by_each_and_all_by_the_last_to_come() -> None:
         ("rule-0", "value_above"),
         ("rule-1", "value_above"),
     ]
+
+
+def test_all_does_not_take_for_true_what_never_rose_to_its_threshold() -> None:
+    rules = rule_set({"when": {"all": [{"churn_above": 0.7}, {"viewed": 1}]}})
+    seen: dict[str, Any] = {"event": "Product Viewed", "items": ["p-1"]}
+    for before, now, count in ((0.1, 0.65, 0), (0.1, 0.7, 1), (0.8, 0.65, 1), (0.8, 0.6, 0)):
+        log = [known(), churn(before, 1.0), later(2.0, churn_probability=now, **seen)]
+        assert len(run(rules, *log)) == count, (before, now)
+
+
+def test_a_trigger_that_stands_twice_in_a_rule_comes_true_in_both_places() -> None:
+    risk = {"churn_above": 0.7}
+    at_risk, lost = ({"segment_entered": s} for s in ("at_risk", "lost"))
+    rules = rule_set({"when": {"any": [{"all": [risk, at_risk]}, {"all": [risk, lost]}]}})
+    log = [known(), churn(0.1, 1.0), later(2.0, churn_probability=0.9, segment="lost")]
+    [found] = run(rules, *log)
+    assert [t.kind for t in found.triggers] == ["churn_above", "segment_entered"]
 
 
 def test_all_can_ask_for_a_level_that_no_trigger_crosses() -> None:

@@ -20,6 +20,7 @@ from tests.receiving import SECRET, endpoint, receiving
 
 REFUSED = "an internal address was refused"
 INTERNAL = (
+    *("192.0.0.9", "192.0.0.10", "168.63.129.16"),
     "0.0.0.0",
     "10.1.2.3",
     "100.64.0.1",

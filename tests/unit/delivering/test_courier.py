@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -23,6 +24,7 @@ from streams.delivering.standing import Said, Standing, apply, message
 from tests.receiving import Receiver, action, endpoint, receiving
 
 DAY = 86_400.0
+HOUR = 3600.0
 
 
 class Written:
@@ -42,7 +44,7 @@ class Case:
         self.receiver = receiver
         self.endpoint = Endpoint.model_validate(endpoint("mail", receiver.url) | more)
         self.written, self.said = Written(), list[Message]()
-        settings = Settings()
+        settings = Settings(max_action_age_seconds=HOUR)
         self.standing = Standing("mail", settings, self._say)
         self.poster = Poster(self.endpoint)
         producer: Any = self.written
@@ -67,8 +69,9 @@ async def case(**more: Any) -> AsyncIterator[Case]:
             await found.poster.close()
 
 
-def letter(wanted: Action, age: float = 0.0) -> Letter:
-    value = orjson.dumps(wanted.model_dump(mode="json"))
+def letter(wanted: Action, age: float = 0.0, late: float = 1.0) -> Letter:
+    at = datetime.fromtimestamp(time.time() - age - late, UTC)
+    value = orjson.dumps(wanted.model_copy(update={"at": at}).model_dump(mode="json"))
     found = of_action(0, LogRecord(0, int((time.time() - age) * 1000), b"c", value))
     assert found is not None
     return found
@@ -134,6 +137,38 @@ async def test_what_cannot_be_delivered_is_dropped_and_said_without_anything_per
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("damage", ["no UTF-8", "no header"])
+async def test_what_cannot_be_signed_or_posted_is_put_back_with_a_reason(damage: str) -> None:
+    async with case() as c:
+        if damage == "no UTF-8":
+            good = letter(action("secret-customer", segment="here"))
+            bad = good._replace(value=good.value.replace(b"here", b"\xff\xfe"))
+        else:
+            bad = letter(action("secret-customer", action_id="a\nb"))
+        with capture_logs() as logs:
+            assert await c.courier.take(bad)
+        assert [each.attempt for each in c.put_back()] == [1]
+        assert logs[0]["why"].endswith("Error")
+        assert "secret-customer" not in repr(logs)
+        assert await c.courier.take(letter(action("c2")))
+        assert len(c.receiver.got) == 1
+
+
+@pytest.mark.asyncio
+async def test_what_was_decided_too_late_is_not_delivered_however_new_its_record_is() -> None:
+    async with case() as c:
+        with capture_logs() as logs:
+            assert await c.courier.take(letter(action("c1"), late=1.1 * HOUR))
+        assert c.receiver.got == []
+        assert logs[0]["why"] == "decided too late"
+        assert c.courier.results == {"stale": 1}
+        assert await c.courier.take(letter(action("c2"), late=0.9 * HOUR))
+        waited = letter(action("c3"), age=60 * HOUR)._replace(attempt=3)
+        assert await c.courier.take(waited)  # it was in time when it was decided
+        assert [each.customer for each in c.receiver.got] == ["c2", "c3"]
+
+
+@pytest.mark.asyncio
 async def test_what_was_tried_for_days_is_given_up() -> None:
     async with case() as c:
         c.receiver.answer = lambda _: web.Response(status=500)
@@ -196,6 +231,19 @@ async def test_days_without_a_success_disable_and_one_success_begins_anew() -> N
     await topic.write(message(Said("mail", "well", topic.standing.said.since)))
     await topic.standing.failed("status 500")
     assert not topic.standing.disabled  # its days begin anew
+
+
+@pytest.mark.asyncio
+async def test_what_another_worker_delivered_counts_as_a_success() -> None:
+    topic = Topic()
+    await topic.standing.failed("status 500")
+    topic.now += 120.0
+    await topic.standing.failed("status 500")
+    assert topic.states == ["failing"]
+    await topic.write(message(Said("mail", "well", topic.standing.said.since)))
+    topic.now += 30 * DAY
+    await topic.standing.failed("status 500")
+    assert not topic.standing.disabled
 
 
 @pytest.mark.asyncio

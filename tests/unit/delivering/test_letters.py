@@ -105,7 +105,14 @@ def test_what_would_come_too_late_is_given_up() -> None:
     assert PLAN.due("a", 9, now=259_300.0, since=0.0, told=0.0) is None
 
 
-@pytest.mark.parametrize("text", ["", "-5", "soon", "Thu, 99 Foo 1970"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "-5", "soon", "Thu, 99 Foo 1970"),
+        "Mon, 01 Jan 99999999999 00:00:00 GMT",
+        "Mon, 01 Jan 2024 00:00:00 +99999999999999999999",
+    ],
+)
 def test_a_retry_after_that_says_nothing_counts_as_none(text: str) -> None:
     assert retry_after(text, 0.0) == 0.0
 
@@ -134,6 +141,8 @@ def test_a_commit_never_passes_what_is_not_done(ours: list[bool], random: object
         ({"url": "ftp://hook.example/"}, "no address"),
         ({"url": "https://user:sesame@hook.example/"}, "no address"),
         ({"url": "https:///hook"}, "no address"),
+        ({"url": "https://hooks..example/x"}, "no address"),
+        ({"url": f"https://{'a' * 64}.example/x"}, "no address"),
         ({"name": "Mail!"}, "small letters"),
     ],
 )
