@@ -101,6 +101,7 @@ async def _round_trips(events: int) -> list[str]:
         raise error
 
     processor = Processor(scorer, writes, SETTINGS, stop)  # type: ignore[arg-type]
+    processor._positions.begin({0: 0}, 0)
     await processor._apply(Batch("crm.events", 0, _views(events, 10), events))
     await processor._finisher.idle()
     return writes.asked
