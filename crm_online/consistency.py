@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from crm_online.cloudevents import utc
 from crm_online.customers.features import FEATURES, natural_many
 from crm_online.customers.predictions import prediction_id
+from crm_online.internal import ce_type
 from crm_online.log import Record
-from crm_online.retracing import Retraced
+from crm_online.retracing import RFM, Retraced
 from crm_online.scores import Opened, Source
 from crm_online.slices import Moment
 
@@ -125,20 +126,18 @@ class Consistency:
             self._opened[name] = part.features[row], tuple(part.rfm[row].tolist())
 
     def see_scores(self, partition: int, records: Sequence[Record]) -> None:
-        """Compare records of a partition of the scores topic; repeats and rescorings, too."""
+        """Compare records of a partition of the scores topic, repeats too; rescorings are not."""
         for record in records:
-            headers = dict(record.headers)
-            if record.value is None or headers.get("ce_type") != b"crm.score.updated":
+            if record.value is None or ce_type(record) != b"crm.score.updated":
                 continue
             read = _score(record.value)
             source = read.source
             if source.partition != partition or source.offset > self._end.get(partition, -1):
                 continue  # of events that came since
-            place = source.offset, source.step, source.due, read.customer_id
-            row = self._rows.get(place)
-            name = f"the score of {read.customer_id} at {partition}/{source.offset}"
             if read.cause == "rescoring":
                 continue
+            row = self._rows.get((source.offset, source.step, source.due, read.customer_id))
+            name = f"the score of {read.customer_id} at {partition}/{source.offset}"
             if row is None:
                 self.scores.not_explain(name)
             else:
@@ -151,7 +150,7 @@ class Consistency:
     def see_outcomes(self, records: Sequence[Record]) -> None:
         """Compare records of the outcomes topic."""
         for record in records:
-            if dict(record.headers).get("ce_type") != b"crm.prediction.opened":
+            if ce_type(record) != b"crm.prediction.opened":
                 continue
             read = _opened(record.value or b"")
             if read.source.offset > self._end.get(read.source.partition, -1):
@@ -163,9 +162,8 @@ class Consistency:
                 continue
             features, rfm = expected
             wanted = dict(zip(FEATURES, features.tolist(), strict=True))
-            names = ("recency_days", "frequency", "monetary")
-            wanted |= dict(zip(names, rfm, strict=True))
-            found = read.features | dict(zip(names, read.rfm, strict=True))
+            wanted |= dict(zip(RFM, rfm, strict=True))
+            found = read.features | dict(zip(RFM, read.rfm, strict=True))
             self.predictions.blame(name, list(_differing(wanted, found)))
 
 

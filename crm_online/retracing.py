@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,9 @@ from crm_online.settings import Settings
 from crm_online.slices import Moment
 from crm_online.stepping import Stepper
 
-__all__ = ["Retraced", "Retracer"]
+__all__ = ["RFM", "Retraced", "Retracer"]
+
+RFM: Final = ("recency_days", "frequency", "monetary")
 
 
 class Retraced(NamedTuple):
@@ -31,7 +33,7 @@ class Retraced(NamedTuple):
     features : array of float64, shape (n, f)
         In the order of `FEATURES`.
     rfm : array of float64, shape (n, 3)
-        Recency in days, frequency in occasions, money in major units.
+        Recency in days, frequency in occasions, money in major units: `RFM`.
     """
 
     moments: Sequence[Moment]

@@ -106,8 +106,7 @@ class Actor:
         yield self._end(batch)
 
     def _end(self, batch: ActionSlice) -> Effects:
-        progress = batch.partition.progress
-        batch.partition.rate.pass_by((progress.epoch, 2.0 * progress.as_of + 1.0, inf, ""))
+        batch.partition.rate.pass_by((*batch.partition.passed, inf, ""))
         return self._publisher.effects(batch)
 
     def _apply(self, batch: ActionSlice, record: Record, read: Read) -> None:

@@ -67,7 +67,7 @@ class ActionRestore(PartitionRestore):
     def _ahead(self) -> Iterator[tuple[Order, float]]:
         """Return what snapshots behind the partition's own record let through, not yet counted."""
         held = self._held
-        passed, last = held.place(2.0 * held.progress.as_of + 1.0), last_counted(held.progress.own)
+        passed, last = held.passed, last_counted(held.progress.own)
         for customer in held.ahead:
             for send in decode(held.store.packed[customer]).sends:
                 order = send.epoch, send.as_of, send.due, customer

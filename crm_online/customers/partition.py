@@ -65,6 +65,11 @@ class Partition:
         """Return a place in the log that is read now: epoch, then ``as_of``."""
         return self.progress.epoch, as_of
 
+    @property
+    def passed(self) -> tuple[int, float]:
+        """The place right behind the last record applied, as the partition's own record has it."""
+        return self.place(2.0 * self.progress.as_of + 1.0)
+
     def has_gone(self, customer: str, place: tuple[int, float]) -> bool:
         """Tell whether the customer's removal came later in the log than a place."""
         return self.gone.get(customer, NOWHERE) >= place
@@ -77,7 +82,7 @@ class Partition:
         packed = self.store.packed.get(customer)
         if packed is not None:
             return Message(key, packed)
-        passed = self.place(2.0 * self.progress.as_of + 1.0)
+        passed = self.passed
         return tombstone(customer, *max(passed, self.gone.get(customer, passed)))
 
     def right_ones(self, records: Sequence[Record]) -> list[Message]:
@@ -178,7 +183,7 @@ class PartitionRestore:
         if partition.progress.floor:
             self._drop_below(partition.progress.floor)
         epochs, as_of, due = peek_many(self._packed.values())
-        epoch, passed = partition.place(2.0 * partition.progress.as_of + 1.0)
+        epoch, passed = partition.passed
         further = (epochs > epoch) | ((epochs == epoch) & (as_of > passed))
         partition.ahead = list(compress(self._packed, further))
         waiting = np.isfinite(due)

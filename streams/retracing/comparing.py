@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from streams.evaluating.tables import print_json, print_table
 from streams.exits import EXIT_FAILED, say
 from streams.progress import progress_bar
 from streams.retracing.logs import log_of_topic
+from streams.topics import partition_count
 from streams.upkeep.scanning import Scan
 from streams.upkeep.work import Work
 
@@ -61,23 +63,29 @@ def check_consistency(settings: Settings, *, json: bool) -> int:
 async def _compare(settings: Settings, work: Work) -> Consistency:
     found, retracer = Consistency(), Retracer(settings)
     async with Scan(settings, work) as logs, Scan(settings, work) as outputs:
+        published = await outputs.bounds("scores", partition_count(settings, "events"))
         last = None
         async for partition, records in log_of_topic(settings, logs):
             if last not in {None, partition}:
-                await _scores(outputs, last, found)
+                await _scores(outputs, published, last, found)
             last = partition
             for part in retracer.apply(partition, records):
                 found.know(partition, part)
-        await _scores(outputs, last, found)
+        await _scores(outputs, published, last, found)
         spans = await outputs.bounds("outcomes", 1)
         async for _, records in outputs.read("outcomes", spans, "comparing"):
             found.see_outcomes(records)
     return found
 
 
-async def _scores(outputs: Scan, partition: int | None, found: Consistency) -> None:
+async def _scores(
+    outputs: Scan,
+    published: Mapping[int, tuple[int, int]],
+    partition: int | None,
+    found: Consistency,
+) -> None:
     if partition is not None:
-        spans = await outputs.bounds("scores", partition + 1)
-        async for _, records in outputs.read("scores", {partition: spans[partition]}, "comparing"):
+        span = {partition: published[partition]}
+        async for _, records in outputs.read("scores", span, "comparing"):
             found.see_scores(partition, records)
         found.forget()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from crm_online.cloudevents import event_id
 from crm_online.customers.features import FEATURES
 from crm_online.errors import ConfigurationError
 from crm_online.evaluation.extras import require
-from crm_online.retracing import Retraced, Retracer
+from crm_online.retracing import RFM, Retraced, Retracer
 from streams.evaluating.tables import print_json
 from streams.exits import EXIT_FAILED, counted, say
 from streams.progress import progress_bar
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from streams.steps import History
 
 __all__ = ["write_features_of_file", "write_features_of_topic"]
-
-RFM: Final = ("recency_days", "frequency", "monetary")
 
 
 class FeatureFile:

@@ -209,13 +209,7 @@ async def test_what_waits_for_long_goes_to_the_end_and_holds_back_no_commit(
     async with receiving() as receiver:
         settings = delivering_settings(app, mock_broker, valkey, endpoint("mail", receiver.url))
         now = time.time()
-        values = [orjson.dumps(action("c1", n).model_dump(mode="json")) for n in (0, 1)]
-        letters = [of_action(0, LogRecord(0, int(now * 1000), b"c1", v)) for v in values]
-        waiting, due = (
-            retry(letter, "mail", 1, at)
-            for letter, at in zip(letters, (now + 3600.0, now), strict=True)
-            if letter is not None
-        )
+        (waiting,), (due,) = put_back([0], now + 3600.0), put_back([1], now)
         async with (
             Tail(settings, "actions.retry") as tail,
             working(settings, ["deliver"]) as worker,
