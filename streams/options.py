@@ -54,7 +54,7 @@ __all__ = [
 # As of `streams.apps`, which takes seconds to import; `deliver` and `web` are no Faust apps.
 ROLES: Final = ("score", "learn", "cache", "act", "deliver", "web")
 _SETTINGS = "Settings"
-_COLUMNS = "Columns of --format csv"
+_COLUMNS = "Columns of --format csv (which they imply)"
 
 File = Annotated[
     Path, typer.Argument(metavar="FILE", help="The history; .gz is unpacked on the way.")

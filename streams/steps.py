@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from crm_online.customers.state import DAY
 from crm_online.errors import ConfigurationError
+from crm_online.simulation.cells import DAY_BEFORE_MONTH
 from crm_online.simulation.columns import ColumnMap
 from crm_online.simulation.datasets import Dataset, open_dataset
 from crm_online.simulation.ordering import Order
@@ -73,7 +74,7 @@ class History:
     def end(self) -> int:
         """Say what was left out, and why; returns the exit code.
 
-        Fails where the file ended too early or leaps in time, or held no event.
+        Fails where the file ended too early, leaps in time, has days before months, or no event.
         """
         report = self.dataset.report
         for reason, count in report.skipped.items():
@@ -85,6 +86,11 @@ class History:
             )
         if _UNDECODABLE in report.skipped:
             say("the file is not UTF-8 but looks like Latin-1 (Windows-1252): save it as UTF-8")
+        if DAY_BEFORE_MONTH in report.skipped:
+            say(
+                "some times have the day before the month; the others were read month first, and "
+                "wrongly: write them as 2024-12-31 23:59"
+            )
         if self._unreadable:
             say(
                 f"{counted(self._unreadable, 'line')} without a customer or a time: no event of "
@@ -97,7 +103,10 @@ class History:
             say("the file holds no event: is --format what it holds?")
         if self.silence.left_out:
             say(_leap(self.silence))
-        return EXIT_FAILED if self.empty or self.silence.left_out or _CUT in report.skipped else 0
+        wrong = (
+            self.empty or self.silence.left_out or {_CUT, DAY_BEFORE_MONTH} & set(report.skipped)
+        )
+        return EXIT_FAILED if wrong else 0
 
     @property
     def empty(self) -> bool:
@@ -122,7 +131,7 @@ def open_history(file: Path, format_: str, columns: ColumnNames, order: Order | 
     format_
         One of `crm_online.simulation.datasets.FORMATS`.
     columns
-        For ``"csv"``, and only for that.
+        For ``"csv"``, and only for that; where there are any, ``"segment"`` means ``"csv"``.
     order
         None for what suits the format: a table of unknown origin is sorted as a whole.
 
@@ -133,8 +142,8 @@ def open_history(file: Path, format_: str, columns: ColumnNames, order: Order | 
     """
     if file.is_dir():
         raise ConfigurationError(f"{file} is a folder: name a file")
-    if format_ == "csv":
-        dataset = open_dataset(file, format_, columns=_column_map(columns))
+    if format_ == "csv" or (format_ == "segment" and any(columns)):
+        dataset = open_dataset(file, "csv", columns=_column_map(columns))
         return History(dataset, order or "whole")
     if any(columns):
         raise ConfigurationError(

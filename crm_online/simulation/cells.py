@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -11,12 +13,14 @@ from crm_online.errors import EventRejected
 from crm_online.simulation.raw import is_time, whole_milliseconds
 from crm_online.simulation.source import Row
 
-__all__ = ["amount", "identifier", "row_id", "time_of", "whole_number"]
+__all__ = ["DAY_BEFORE_MONTH", "amount", "identifier", "row_id", "time_of", "whole_number"]
 
 _MILLISECONDS_FROM = 1e11  # As seconds that is the year 5138, as milliseconds 1973
 _BASIC_DATE = 8
 _MAX_ID = 100
 _OTHER_TIMES = ("%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%m/%d/%y %H:%M", "%m/%d/%Y")
+_DAY_FIRST = tuple(pattern.replace("%m/%d", "%d/%m") for pattern in _OTHER_TIMES)
+DAY_BEFORE_MONTH = "day-before-month"
 
 
 @lru_cache(maxsize=4096)
@@ -37,7 +41,8 @@ def time_of(text: str) -> float:
     Raises
     ------
     EventRejected
-        ``bad-time``.
+        ``bad-time``; ``day-before-month`` where it makes sense with the day first only: then others
+        of its table are read wrongly, month first.
 
     Examples
     --------
@@ -46,6 +51,8 @@ def time_of(text: str) -> float:
     """
     text = text.strip().removesuffix("UTC").rstrip()
     at = _parsed(text)
+    if at is None and _strptime(text, _DAY_FIRST) is not None:
+        raise EventRejected(DAY_BEFORE_MONTH, "a time with the day before the month")
     if at is None or not is_time(at):
         raise EventRejected("bad-time", "a time that cannot be read")
     return whole_milliseconds(at)
@@ -134,11 +141,13 @@ def _parsed(text: str) -> float | None:
         return _seconds(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
         pass
-    for pattern in _OTHER_TIMES:
-        try:
+    return _strptime(text, _OTHER_TIMES)
+
+
+def _strptime(text: str, patterns: Iterable[str]) -> float | None:
+    for pattern in patterns:
+        with suppress(ValueError):
             return _seconds(datetime.strptime(text, pattern).replace(tzinfo=UTC))
-        except ValueError:
-            continue
     return None
 
 

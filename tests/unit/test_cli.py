@@ -125,7 +125,8 @@ def events(tmp_path: Path) -> str:
     [
         (["score", "FILE", "--max-ahead", "-1"], "--max-ahead takes days above zero"),
         (["score", "FILE", "--max-ahead", "soon"], "--max-ahead takes days above zero"),
-        (["score", "FILE", "--item", "sku"], "go with --format csv only"),
+        (["score", "FILE", "--format", "clicks", "--item", "sku"], "go with --format csv only"),
+        (["score", "FILE", "--item", "sku"], "--customer and --at"),
         (["score", "FILE", "--format", "csv"], "--customer and --at"),
         (["score", "FILE", "--set", "horizon=3"], "did you mean horizon_days?"),
         (["replay", "FILE", "--speed", "0"], "speed '0' is neither 'max' nor a factor"),
@@ -292,3 +293,12 @@ def test_an_error_without_a_text_makes_no_empty_sentence() -> None:
     from streams.exits import _sentence
 
     assert "TimeoutError" in _sentence(TimeoutError())
+
+
+def test_days_before_months_are_no_success(tmp_path: Path) -> None:
+    file = tmp_path / "sales.csv"
+    file.write_text("who,at\nc-1,01/02/2024\nc-1,13/02/2024\n", "utf-8")
+    result = run("score", str(file), "--customer", "who", "--at", "at")
+    assert result.exit_code == 1
+    assert "some times have the day before the month" in result.stderr
+    assert "skipped 1 row: day-before-month, in line 3" in result.stderr
