@@ -23,7 +23,9 @@ from streams.lease import Lease
 
 __all__ = ["IDLE_SECONDS", "Batch", "BatchApp", "BatchSchema", "Generation", "Owner"]
 
-BUFFERED_BATCHES: Final = 4
+# That wait for their agent: behind these nothing is fetched, so that what waits longer comes in
+# larger batches. Faust takes no bound of a topic's own: agents clone their topics without it.
+BUFFERED_BATCHES: Final = 1
 IDLE_SECONDS: Final = 50.0  # the group waits for a minute for us to join again
 
 _log = logging.getLogger(__name__)
@@ -129,13 +131,11 @@ class BatchApp(faust.App):
         self.fetch_max_wait_ms: Final = int(fetch_max_wait_seconds * 1000)
         self.stop_process: Final = stop
         self.owners: Final[dict[str, Owner | None]] = {}
-        super().__init__(group, **options)
+        super().__init__(group, stream_buffer_maxsize=BUFFERED_BATCHES, **options)
         self.lease: Final = lease or Lease(self.conf.broker_session_timeout)
         self.on_rebalance_complete.connect(self._restore_owners, weak=False)
 
-    def batch_topic(
-        self, name: str, owner: Owner | None = None, *, buffer: int = BUFFERED_BATCHES
-    ) -> TopicT:
+    def batch_topic(self, name: str, owner: Owner | None = None) -> TopicT:
         """Declare a topic whose agent gets `Batch` values.
 
         Parameters
@@ -144,11 +144,9 @@ class BatchApp(faust.App):
             Of the topic.
         owner
             Who restores and positions it; without one the group's commits do.
-        buffer
-            Batches that wait for the agent before fetching pauses.
         """
         self.owners[name] = owner
-        return self.topic(name, schema=BatchSchema(), maxsize=buffer)
+        return self.topic(name, schema=BatchSchema())
 
     async def watch_lease(self) -> None:
         """Let go of everything and join the group again whenever the lease is lost."""

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from crm_online.log import Effects, Message
 from streams.lease import LeaseLost
 
-__all__ = ["Finisher"]
+__all__ = ["SLICES_UNDER_WAY", "Finisher"]
+
+# Of a partition: the outputs of one, the snapshots of the one before, the record of the one before
+# that. The producer has one request under way, with one batch of each partition: more slices would
+# only queue there, in batches that stay as small as they are, where records yet to be read would
+# come together in large ones.
+SLICES_UNDER_WAY: Final = 3
 
 Deliver = Callable[[int, Sequence[Message]], Awaitable[None]]
 Step = Callable[[], Awaitable[None]]
@@ -27,7 +34,8 @@ class Finisher:
         Writes to a partition of the state topic, and returns when it is delivered.
     capacity
         Events whose effects may be under way before `add` waits; a fired timer counts as one.
-        A slice heavier than that goes alone.
+        A slice heavier than that goes alone. Nor are there ever more than three slices of a
+        partition under way.
     stop
         Called once, with the first failure; nothing is finished or acknowledged behind it.
     lost
@@ -46,7 +54,8 @@ class Finisher:
         self._capacity = capacity
         self._stop = stop
         self._lost = lost
-        self._weights: dict[asyncio.Task[None], int] = {}
+        self._under_way: dict[asyncio.Task[None], tuple[int, int]] = {}  # partition, weight
+        self._slices: Counter[int] = Counter()
         self._weight = 0
         self._changed = asyncio.Event()
         self._last: dict[int, asyncio.Task[None]] = {}
@@ -65,7 +74,7 @@ class Finisher:
         """
         weight = max(effects.events, len(effects.snapshots), 1)
         dropped = self._dropped
-        while self._weight and self._weight + weight > self._capacity:
+        while self._is_full(partition, weight):
             self._changed.clear()
             await self._changed.wait()
             if dropped != self._dropped:
@@ -82,15 +91,16 @@ class Finisher:
 
     async def idle(self) -> None:
         """Return when nothing is under way any more."""
-        while self._weights:
-            await asyncio.wait(self._weights)
+        while self._under_way:
+            await asyncio.wait(self._under_way)
 
     def drop(self) -> None:
         """Finish, acknowledge and report nothing of what is under way, and forget all progress."""
-        under_way, self._weights = self._weights, {}
+        under_way, self._under_way = self._under_way, {}
         for task in under_way:
             task.cancel()
         self._weight = 0
+        self._slices.clear()
         self._dropped += 1
         self._changed.set()
         self._last.clear()
@@ -101,12 +111,20 @@ class Finisher:
         self.progress.pop(partition, None)
         self._last.pop(partition, None)
 
+    def _is_full(self, partition: int, weight: int) -> bool:
+        heavy = self._weight > 0 and self._weight + weight > self._capacity
+        return heavy or self._slices[partition] >= SLICES_UNDER_WAY
+
     def _begin(self, partition: int, step: Step, weight: int) -> None:
         task = asyncio.create_task(self._after(self._last.get(partition), step))
         self._last[partition] = task
-        self._weights[task] = weight
-        self._weight += weight
+        self._under_way[task] = partition, weight
+        self._count(partition, weight)
         task.add_done_callback(self._end)
+
+    def _count(self, partition: int, weight: int) -> None:
+        self._weight += weight
+        self._slices[partition] += (weight > 0) - (weight < 0)  # an acknowledgement weighs nothing
 
     async def _after(self, previous: asyncio.Task[None] | None, step: Step) -> None:
         if previous is not None:
@@ -126,10 +144,11 @@ class Finisher:
 
     def _end(self, task: asyncio.Task[None]) -> None:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        weight = self._weights.pop(task, None)
-        if weight is None:
+        counted = self._under_way.pop(task, None)
+        if counted is None:
             return  # dropped
-        self._weight -= weight
+        partition, weight = counted
+        self._count(partition, -weight)
         self._changed.set()
         if isinstance(error, LeaseLost):
             self.drop()

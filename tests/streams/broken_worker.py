@@ -12,7 +12,7 @@ import pickle
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -264,13 +264,13 @@ def older_writes(stalls: Stalls, *, broken: bool) -> None:
     write, close = cache.CacheRole._write, cache.CacheRole.close
     first: dict[str, Sequence[Any]] = {}
 
-    async def held(self: Any, noun: str, records: Sequence[Any]) -> None:
-        first.setdefault(noun, records)
-        await write(self, noun, records)
+    async def held(self: Any, records: Mapping[str, Sequence[Any]]) -> None:
+        for noun, some in records.items():
+            first.setdefault(noun, some)
+        await write(self, records)
 
     async def late(self: Any) -> None:
-        for noun, records in first.items():
-            await write(self, noun, records)
+        await write(self, first)
         await close(self)
 
     cache.CacheRole._write = held  # type: ignore[method-assign]

@@ -12,15 +12,18 @@ import pytest
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from crm_online.log import Message
 from crm_online.settings import Settings
 from streams.batches import Batch, BatchApp, Generation
 from streams.connection import faust_options
 from streams.consumer_thread import Fetched
 from streams.embedded import MockBroker, RealKafka
+from streams.producer import OutputProducer
 from tests.streams.workers import PARTITIONS, counting_settings, fail, write_events
 
 pytestmark = pytest.mark.asyncio
 EVENTS = 4_000
+SINGLY = 100
 
 
 class Owner:
@@ -104,6 +107,47 @@ async def test_a_fetch_that_a_rebalance_overtook_is_fetched_again(settings: Sett
         assert offsets == list(range(start, 1_000))
         assert all(0 < len(batch.records) <= 300 and batch.end == 1_000 for batch in mine)
         assert [batch.begin for batch in mine] == [batch.records[0].offset for batch in mine]
+
+
+@pytest.mark.real
+async def test_what_comes_while_an_agent_is_busy_comes_together(
+    real_kafka: RealKafka, app: str
+) -> None:
+    """Else batches stay as small as they came, and whoever is behind stays behind.
+
+    The mock broker hands out one record batch at a time, whatever there is.
+    """
+    real_kafka.create_topics({f"{app}.events": 1})
+    settings = counting_settings(app, real_kafka.address)
+    busy = BatchApp(f"{app}-busy", max_batch=300, stop=fail, **faust_options(settings))
+    busy.finalize()
+    sizes, began, go_on, done = list[int](), asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    @busy.agent(busy.batch_topic(settings.topic("events")))
+    async def collect(stream: Any) -> None:
+        async for event in stream.noack().events():
+            sizes.append(len(event.value.records))
+            began.set()
+            await go_on.wait()
+            event.ack()
+            if sum(sizes) == 1 + SINGLY:
+                done.set()
+
+    producer = OutputProducer(settings, fail)
+    await producer.start()
+    message = Message(b"c-1", b"{}")
+    async with asyncio.timeout(60):
+        await producer.deliver(settings.topic("events"), 0, [message])
+        await busy.start()
+        await began.wait()
+        for _ in range(SINGLY):
+            await producer.deliver(settings.topic("events"), 0, [message])
+        go_on.set()
+        await done.wait()
+        await busy.stop()
+    await producer.stop()
+    # In hand, in the queue, before it, on its way to it, and fetched ahead; then all the rest.
+    assert len(sizes) <= 8
 
 
 async def test_what_a_fetch_brings_behind_a_seek_waits_until_the_flow_goes_on(

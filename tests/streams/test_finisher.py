@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crm_online.log import Effects, Message
-from streams.finisher import Finisher
+from streams.finisher import SLICES_UNDER_WAY, Finisher
 from streams.lease import LeaseLost
 
 pytestmark = pytest.mark.asyncio
@@ -139,6 +139,34 @@ async def test_a_fired_timer_weighs_as_much_as_an_event() -> None:
     state.open.set()
     await waiting
     await finishing.idle()
+
+
+async def test_a_partition_has_few_slices_under_way_and_others_do_not_wait_for_them() -> None:
+    state = State()
+    state.open.clear()
+    finishing, _ = finisher(state, capacity=1000)
+    for number in range(SLICES_UNDER_WAY):
+        await finishing.add(0, effects(number), [])
+        finishing.acknowledge(0, lambda: state.steps.append("ack"))
+    waiting = asyncio.create_task(finishing.add(0, effects(number + 1), []))
+    await asyncio.wait_for(finishing.add(1, effects(3), []), 5.0)
+    await settle()
+    assert not waiting.done()
+    state.open.set()
+    await waiting
+    await finishing.idle()
+    assert finishing.progress == {0: SLICES_UNDER_WAY, 1: 3}
+    assert state.steps.count("ack") == SLICES_UNDER_WAY
+
+
+async def test_what_is_dropped_counts_no_more() -> None:
+    state = State()
+    state.open.clear()
+    finishing, _ = finisher(state, capacity=1000)
+    for _ in range(2):
+        for number in range(SLICES_UNDER_WAY):
+            await asyncio.wait_for(finishing.add(0, effects(number), []), 5.0)
+        finishing.drop()
 
 
 async def test_what_is_dropped_is_neither_finished_nor_acknowledged_nor_a_failure() -> None:
