@@ -165,6 +165,12 @@ class RuleSet(Part):
                     f"rule {rule.name} names the value tier {min(unknown)}, which value_tiers "
                     "does not"
                 )
+        unused = self.limits.channels.keys() - {rule.channel for rule in self.rules}
+        if self.rules and unused:
+            raise ValueError(
+                f"limits.channels caps {min(unused)}, and no rule has that channel: is it spelled as "
+                "the rules spell it?"
+            )
         return self
 
     @cached_property

@@ -25,6 +25,7 @@ Fields = dict[str, Any]
 Format = Literal["csv", "jsonl"]
 Read = Callable[[CacheReader], AsyncIterator[Fields]]
 
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 RETRIES: Final = 2  # a person waits
 CUSTOMER: Final = (
     *("customer_id", "segment", "churn_probability", "calibrated", "expected_value", "currency"),
@@ -138,7 +139,7 @@ async def _write(
             else:
                 if not count:
                     table.writeheader()
-                table.writerows(rows(record))
+                table.writerows(map(_harmless, rows(record)))
             count += 1
     return count
 
@@ -153,6 +154,19 @@ async def _segment(reader: CacheReader, name: str) -> AsyncIterator[Fields]:
                 seen.add(record["customer_id"])
                 yield record
         cursor = page.cursor
+
+
+def _harmless(row: Fields) -> Fields:
+    """Keep text from being run: ids and names are whatever somebody sent.
+
+    References
+    ----------
+    OWASP, CSV Injection: a quote before what spreadsheets take for a formula.
+    """
+    return {
+        name: f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+        for name, cell in row.items()
+    }
 
 
 def _rows(record: Fields) -> Iterator[Fields]:

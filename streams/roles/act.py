@@ -110,10 +110,11 @@ class ActRole:
         return found
 
     async def _keep_rules(self) -> None:
+        stamp = self._stamp
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            stamp = _stamp(self._file)
-            if stamp != self._stamp:
+            stamp, before = _stamp(self._file), stamp
+            if stamp == before != self._stamp:  # whoever writes it is done
                 self._stamp = stamp
                 await self._reload()
             with suppress(LeaseLost):
@@ -152,10 +153,10 @@ class ActRole:
             self._told[partition] = missed
 
 
-def _stamp(file: Path) -> tuple[int, int]:
+def _stamp(file: Path) -> tuple[int, int, int]:
     """Return what changes when a file does; a file that is away for now has not changed."""
     try:
         found = file.stat()
     except OSError:
-        return -1, -1
-    return found.st_mtime_ns, found.st_size
+        return -1, -1, -1
+    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -84,3 +84,21 @@ def test_what_is_not_there_is_said(url: str, tmp_path: Any) -> None:
     file = tmp_path / "lost.csv"
     assert export(url, "segment", "lost", "--output", str(file)).exit_code == 0
     assert len(file.read_text(encoding="utf-8").splitlines()) == 11
+
+
+def test_what_a_spreadsheet_would_run_is_text_to_it(url: str) -> None:
+    formula = '=HYPERLINK("http://127.0.0.1","x")'
+    update = score(formula, START, segment="promising", churn_probability=0.5, expected_value=-1.5)
+
+    async def write() -> None:
+        settings = Settings.model_validate({"redis": url})
+        async with connect(settings) as client:
+            message = Message(formula.encode(), msgspec.json.encode(update))
+            await CacheWriter(settings, client).write([message])
+
+    asyncio.run(write())
+    (row,) = rows(export(url, "segment", "promising"))
+    assert row["customer_id"] == f"'{formula}"
+    assert row["expected_value"] == "-1.5"
+    (line,) = export(url, "segment", "promising", "--format", "jsonl").stdout.splitlines()
+    assert json.loads(line)["customer_id"] == formula

@@ -82,6 +82,12 @@ def test_both_formats_say_the_same(tmp_path: Path) -> None:
         ('"Hello {customer_id}"', '"Hello {nmae}"', 14, "field {nmae} that nothing fills"),
         ('"Hello {customer_id}"', '"Hello {nmae"', 14, "template subject"),
         ('name = "b"', 'name = "a"', 1, "two rules are called a"),
+        (
+            "[quiet_hours]",
+            "[limits.channels]\nsnail = [{ at_most = 1 }]\n[quiet_hours]",
+            1,
+            "limits.channels caps snail, and no rule has that channel",
+        ),
         ("churn_above = 0.7", "churn_above = 0.7, rearm_below = 0.8", 9, "must lie below"),
     ],
 )
