@@ -100,7 +100,10 @@ class Follower:
         consumer.assign([tp])
         low = (await consumer.beginning_offsets([tp]))[tp]
         end = (await consumer.end_offsets([tp]))[tp]
-        consumer.seek(tp, self._begin(low, end))
+        self._position = self._begin(low, end)
+        consumer.seek(tp, self._position)
+        if self._position >= end:  # a fetch that finds nothing would wait
+            self._caught_up.set()
         while True:
             try:
                 fetched = await consumer.getmany(tp, timeout_ms=500)
