@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 import faust
+from faust.tables import TableManager
 from faust.transport.drivers import TRANSPORTS
 from faust.types import AppT, Message
 from faust.types.topics import TopicT
@@ -98,6 +99,14 @@ class Owner(Protocol):
         """Write nothing more and let go of everything, until restored."""
 
 
+class _NoTables(TableManager):
+    """Faust's, which waits for a second for tables to be declared: there are none."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
+
+
 class BatchApp(faust.App):
     """A Faust app some of whose topics arrive in batches.
 
@@ -131,7 +140,9 @@ class BatchApp(faust.App):
         self.fetch_max_wait_ms: Final = int(fetch_max_wait_seconds * 1000)
         self.stop_process: Final = stop
         self.owners: Final[dict[str, Owner | None]] = {}
-        super().__init__(group, stream_buffer_maxsize=BUFFERED_BATCHES, **options)
+        super().__init__(
+            group, stream_buffer_maxsize=BUFFERED_BATCHES, TableManager=_NoTables, **options
+        )
         self.lease: Final = lease or Lease(self.conf.broker_session_timeout)
         self.on_rebalance_complete.connect(self._restore_owners, weak=False)
 
