@@ -189,11 +189,20 @@ def _level(leaf: ChurnAbove | ValueAbove, look: Look) -> float | None:
 def _viewed(leaf: Viewed, look: Look) -> list[Spark]:
     for view in look.state.views:
         if view.item == look.viewed:
-            within = sum(at > look.now - leaf.within_days * DAY for at in view.times[:-1])
-            if within == leaf.viewed - 1:
+            *earlier, _ = view.times
+            within = _count(earlier, look.now - leaf.within_days * DAY)
+            # Who views an item daily falls below the number each day, and reaches it again.
+            was_up = within > 0 and (
+                _count(earlier, earlier[-1] - leaf.within_days * DAY) >= leaf.viewed
+            )
+            if within == leaf.viewed - 1 and not was_up:
                 text = f"viewed {view.item} {leaf.viewed} times and did not buy it"
                 return [Spark("viewed", look.now, text, view.item)]
     return []
+
+
+def _count(times: list[float], since: float) -> int:
+    return sum(at > since for at in times)
 
 
 def _about(leaf: CartLeft | Silent, state: ActionState) -> float:
@@ -240,7 +249,7 @@ def _is_up(leaf: ChurnAbove | ValueAbove, look: Look) -> bool:
 
 def _still_viewed(leaf: Viewed, look: Look) -> bool:
     since = look.now - leaf.within_days * DAY
-    return any(sum(at > since for at in v.times) >= leaf.viewed for v in look.state.views)
+    return any(_count(view.times, since) >= leaf.viewed for view in look.state.views)
 
 
 _FIRES: Final[dict[type, Callable[..., list[Spark]]]] = {

@@ -102,6 +102,8 @@ def test_a_product_viewed_thrice_and_not_bought() -> None:
     assert run(rules, known(), *spread) == []
     again = [viewed(h) for h in (1.0, 2.0, 3.0, 100.0, 101.0, 102.0)]
     assert kinds(run(rules, known(), *again)) == [(3.0, "viewed"), (102.0, "viewed")]
+    daily = [viewed(20.0 * n) for n in range(12)]
+    assert kinds(run(rules, known(), *daily)) == [(40.0, "viewed")]
 
 
 @pytest.mark.parametrize("count", [1, 10])
