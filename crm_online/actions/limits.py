@@ -116,7 +116,7 @@ class Limits:
         if until - asked.now > asked.rule.hold_hours * HOUR:
             return Verdict("expired", "too_late")
         if any(held.rule == asked.rule.name for held in asked.state.held):
-            return Verdict("suppressed", "cap_action")  # one of it waits already
+            return Verdict("suppressed", "waits_already")
         return Verdict("held", "quiet_hours", until)
 
     def _cap(self, asked: Asked) -> Verdict | None:

@@ -72,8 +72,8 @@ class Action(_Record):
     at: When = Field(description="Event time of the decision.")
     why: StrictStr | None = Field(
         description="Of held, expired and suppressed: quiet_hours; too_late, no_longer_true; "
-        "stale, suppression_list, consent, unsubscribed, cap_action, cap_channel, cap_overall or "
-        "rate_limit."
+        "stale, suppression_list, consent, unsubscribed, waits_already, cap_action, cap_channel, "
+        "cap_overall or rate_limit."
     )
     held_until: When | None = Field(description="Of held: when it is decided again.")
     triggers: list[Trigger] = Field(description="What came true at once; the first named first.")

@@ -195,6 +195,11 @@ def test_quiet_hours_hold_and_then_release() -> None:
     assert [a.treatment for a in found] == [None, "treated"]
 
 
+def test_one_of_a_rule_waits_at_a_time() -> None:
+    found = run(rule_set(RISK, **QUIET), *swings(first=15.0, times=2))
+    assert said(found) == [("held", "quiet_hours"), ("suppressed", "waits_already")]
+
+
 def test_quiet_hours_are_those_of_the_customer_and_may_be_waived() -> None:
     rules = rule_set(RISK, **QUIET)
     assert said(run(rules, *swings(first=15.0, timezone="America/New_York"))) == [("sent", None)]
