@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from aiokafka.errors import KafkaError, NoError, RebalanceInProgressError, for_code
 from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
@@ -18,8 +17,6 @@ from streams.batches import BatchApp
 from streams.consumer import stop_in_time
 
 __all__ = ["ConsumerThread", "Fetched"]
-
-GATHER_SECONDS: Final = 0.003  # a round trip to the broker, and a little
 
 _log = logging.getLogger(__name__)
 
@@ -104,27 +101,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001 - no other way
         self.thread_loop.call_soon_threadsafe(coordinator.request_rejoin)
 
-    async def _fetch_records(
-        self,
-        consumer: Any,
-        active_partitions: Any,
-        timeout: Any = None,  # noqa: ASYNC109 - Faust's signature
-        max_records: Any = None,
-    ) -> Fetched:
-        """Take what was fetched, and what a fetch brings a moment later where that is little.
-
-        A fetch that was asked for as the round before began was answered with the first record that
-        came, and fetching paused: the rest comes with the next.
-        """
-        seeks, fetch = self.seeks, super()._fetch_records
-        first = dict(await fetch(consumer, active_partitions, timeout, max_records))
-        if not 0 < sum(map(len, first.values())) < self.app.max_batch:
-            return Fetched(first, self.seeks)
-        await asyncio.sleep(GATHER_SECONDS)
-        found = dict(await fetch(consumer, active_partitions, 0.0, max_records))
-        if self.seeks == seeks:  # else the first may be of before
-            found = first | {tp: first.get(tp, []) + more for tp, more in found.items()}
-        return Fetched(found, self.seeks)
+    async def _fetch_records(self, *args: Any, **options: Any) -> Fetched:
+        records = await super()._fetch_records(*args, **options)
+        return Fetched(records, self.seeks)
 
     async def _seek_wait(self, consumer: Any, partitions: Mapping[TP, int]) -> None:
         self.seeks += 1

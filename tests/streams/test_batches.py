@@ -150,40 +150,6 @@ async def test_what_comes_while_an_agent_is_busy_comes_together(
     assert len(sizes) <= 8
 
 
-@pytest.mark.parametrize(
-    ("answers", "seek", "found"),
-    [
-        ([{0: "a", 1: "b"}, {0: "cd", 2: "e"}], False, {0: "acd", 1: "b", 2: "e"}),
-        ([{0: "a"}, {0: "a", 1: "b"}], True, {0: "a", 1: "b"}),  # read again from where it was set
-        ([{0: "abcdefghij"}], False, {0: "abcdefghij"}),  # a whole batch waits for nothing
-        ([{}], False, {}),
-    ],
-)
-async def test_a_fetch_of_little_is_gathered_with_the_next(
-    broker: MockBroker | RealKafka,
-    app: str,
-    monkeypatch: pytest.MonkeyPatch,
-    answers: list[dict[int, str]],
-    seek: bool,
-    found: dict[int, str],
-) -> None:
-    settings = counting_settings(app, broker.address)
-    batches = BatchApp(app, max_batch=10, stop=fail, **faust_options(settings))
-    thread = batches.consumer._thread  # type: ignore[attr-defined]  # of our transport
-    left = list(answers)
-
-    async def fetch(*_: object) -> dict[int, list[str]]:
-        if len(left) < len(answers):
-            thread.seeks += seek
-        return {partition: [*records] for partition, records in left.pop(0).items()}
-
-    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
-    fetched = await thread._fetch_records(None, set(), 1.0, None)
-    assert {partition: "".join(records) for partition, records in fetched.items()} == found
-    assert fetched.seeks == thread.seeks == int(seek)
-    assert left == []
-
-
 async def test_what_a_fetch_brings_behind_a_seek_waits_until_the_flow_goes_on(
     broker: MockBroker | RealKafka, app: str
 ) -> None:
