@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
-from aiokafka.errors import KafkaError, NoError, RebalanceInProgressError, for_code
+from aiokafka.errors import (
+    IllegalStateError,
+    KafkaError,
+    NoError,
+    RebalanceInProgressError,
+    for_code,
+)
 from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -46,6 +54,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     app: BatchApp
     seeks = 0
     Worker = Daemon
+    _wanted = 0
 
     def _create_worker_consumer(self, *args: Any, **options: Any) -> Any:
         consumer = super()._create_worker_consumer(*args, **options)
@@ -101,8 +110,30 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001 - no other way
         self.thread_loop.call_soon_threadsafe(coordinator.request_rejoin)
 
-    async def _fetch_records(self, *args: Any, **options: Any) -> Fetched:
-        records = await super()._fetch_records(*args, **options)
+    async def getmany(self, active_partitions: Any, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's
+        """Fetch; what comes when nobody waits for it any more is left to the next fetch."""
+        self._wanted = ticket = self._wanted + 1
+        try:
+            return await self.call_thread(self._fetch_wanted, ticket, active_partitions, timeout)
+        except asyncio.CancelledError:
+            self._wanted += 1
+            raise
+
+    async def _fetch_wanted(self, ticket: int, active_partitions: Any, timeout: float) -> Fetched:  # noqa: ASYNC109
+        # Whoever asked is cancelled at a rebalance, and this goes on: it may wait for records until
+        # the flow goes on behind the rebalance, and would take the first of them.
+        consumer = self._ensure_consumer()
+        records = await self._fetch_records(
+            consumer,
+            active_partitions,
+            timeout,
+            consumer._max_poll_records,  # noqa: SLF001 - as Faust
+        )
+        if ticket != self._wanted:
+            for tp, taken in records.items():
+                with suppress(IllegalStateError):  # it is another's now
+                    consumer.seek(tp, taken[0].offset)
+            records = {}
         return Fetched(records, self.seeks)
 
     async def _seek_wait(self, consumer: Any, partitions: Mapping[TP, int]) -> None:

@@ -150,6 +150,39 @@ async def test_what_comes_while_an_agent_is_busy_comes_together(
     assert len(sizes) <= 8
 
 
+async def test_a_fetch_that_nobody_waits_for_takes_nothing(settings: Settings) -> None:
+    """At a rebalance Faust cancels who waits for a fetch, and the fetch itself goes on."""
+    app = BatchApp(f"{settings.app}-left", max_batch=300, stop=fail, **faust_options(settings))
+    app.finalize()
+    found, done = list[int](), asyncio.Event()
+
+    @app.agent(app.batch_topic(settings.topic("events")))
+    async def collect(stream: Any) -> None:
+        async for event in stream.noack().events():
+            found.extend(record.offset for record in event.value.records)
+            event.ack()
+            if len(found) >= settings.partitions * 10:
+                done.set()
+
+    async with asyncio.timeout(60):
+        await app.start()
+        consumer: Any = app.consumer
+        while not (consumer.assignment() and consumer.flow_active):  # noqa: ASYNC110 - has no event
+            await asyncio.sleep(0.05)
+        left = [
+            asyncio.ensure_future(consumer._thread.getmany(consumer.assignment(), 30.0))
+            for _ in range(2)
+        ]
+        await asyncio.sleep(0.2)  # else they are cancelled before they are asked
+        for fetch in left:
+            fetch.cancel()
+        await asyncio.wait(left)
+        await write_events(settings, settings.partitions * 10)
+        await done.wait()
+        await app.stop()
+    assert sorted(found) == sorted([*range(10)] * settings.partitions)
+
+
 async def test_what_a_fetch_brings_behind_a_seek_waits_until_the_flow_goes_on(
     broker: MockBroker | RealKafka, app: str
 ) -> None:
