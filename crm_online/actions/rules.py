@@ -168,8 +168,8 @@ class RuleSet(Part):
         unused = self.limits.channels.keys() - {rule.channel for rule in self.rules}
         if self.rules and unused:
             raise ValueError(
-                f"limits.channels caps {min(unused)}, and no rule has that channel: is it spelled as "
-                "the rules spell it?"
+                f"limits.channels caps {min(unused)}, and no rule has that channel: is it spelled "
+                "as the rules spell it?"
             )
         return self
 
