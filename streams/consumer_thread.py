@@ -5,16 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
-from aiokafka.errors import (
-    IllegalStateError,
-    KafkaError,
-    NoError,
-    RebalanceInProgressError,
-    for_code,
-)
+from aiokafka.errors import KafkaError, NoError, RebalanceInProgressError, for_code
 from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -26,15 +19,36 @@ from streams.consumer import stop_in_time
 
 __all__ = ["ConsumerThread", "Fetched"]
 
+GATHER_SECONDS: Final = 0.003  # a round trip to the broker, and a little
+
 _log = logging.getLogger(__name__)
 
 
 class Fetched(dict[TP, list[Any]]):
-    """Records by partition, stamped with how often the consumer had been sought by then."""
+    """Records by partition, as one fetch took them.
 
-    def __init__(self, records: Mapping[TP, list[Any]], seeks: int) -> None:
+    Parameters
+    ----------
+    records
+        Partition to its records, never empty.
+    seeks
+        How often the consumer had been sought by then.
+    follows
+        Partition, also such that nothing came of, to the offset right behind the fetch before, or
+        where it was sought to.
+    """
+
+    def __init__(
+        self, records: Mapping[TP, list[Any]], seeks: int, follows: Mapping[TP, int]
+    ) -> None:
         super().__init__(records)
         self.seeks = seeks
+        self.follows = follows
+
+    def and_then(self, later: Fetched) -> Fetched:
+        """Return these records with those of a later fetch behind them."""
+        both = self | {tp: self.get(tp, []) + found for tp, found in later.items()}
+        return Fetched(both, later.seeks, {**later.follows, **self.follows})
 
 
 class Daemon(WorkerThread):
@@ -54,7 +68,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     app: BatchApp
     seeks = 0
     Worker = Daemon
-    _wanted = 0
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._taken: dict[TP, int] = {}
 
     def _create_worker_consumer(self, *args: Any, **options: Any) -> Any:
         consumer = super()._create_worker_consumer(*args, **options)
@@ -110,32 +127,34 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001 - no other way
         self.thread_loop.call_soon_threadsafe(coordinator.request_rejoin)
 
-    async def getmany(self, active_partitions: Any, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's
-        """Fetch; what comes when nobody waits for it any more is left to the next fetch."""
-        self._wanted = ticket = self._wanted + 1
-        try:
-            return await self.call_thread(self._fetch_wanted, ticket, active_partitions, timeout)
-        except asyncio.CancelledError:
-            self._wanted += 1
-            raise
+    async def _fetch_records(
+        self,
+        consumer: Any,
+        active_partitions: Any,
+        timeout: Any = None,  # noqa: ASYNC109 - Faust's signature
+        max_records: Any = None,
+    ) -> Fetched:
+        """Take what was fetched, and what a fetch brings a moment later where that is little.
 
-    async def _fetch_wanted(self, ticket: int, active_partitions: Any, timeout: float) -> Fetched:  # noqa: ASYNC109
-        # Whoever asked is cancelled at a rebalance, and this goes on: it may wait for records until
-        # the flow goes on behind the rebalance, and would take the first of them.
-        consumer = self._ensure_consumer()
-        records = await self._fetch_records(
-            consumer,
-            active_partitions,
-            timeout,
-            consumer._max_poll_records,  # noqa: SLF001 - as Faust
-        )
-        if ticket != self._wanted:
-            for tp, taken in records.items():
-                with suppress(IllegalStateError):  # it is another's now
-                    consumer.seek(tp, taken[0].offset)
-            records = {}
-        return Fetched(records, self.seeks)
+        A fetch that was asked for as the round before began was answered with the first record that
+        came, and fetching paused: the rest comes with the next.
+        """
+        first = await self._take(consumer, active_partitions, timeout, max_records)
+        if not 0 < sum(map(len, first.values())) < self.app.max_batch:
+            return first
+        await asyncio.sleep(GATHER_SECONDS)
+        second = await self._take(consumer, active_partitions, 0.0, max_records)
+        # The first may be of before a seek. What it was of other partitions is read again, since
+        # the second does not follow what was handed on before.
+        return first.and_then(second) if first.seeks == second.seeks else second
+
+    async def _take(self, *args: Any) -> Fetched:
+        records = await super()._fetch_records(*args)
+        follows = dict(self._taken)
+        self._taken |= {tp: found[-1].offset + 1 for tp, found in records.items()}
+        return Fetched(records, self.seeks, follows)
 
     async def _seek_wait(self, consumer: Any, partitions: Mapping[TP, int]) -> None:
         self.seeks += 1
+        self._taken |= partitions
         await super()._seek_wait(consumer, partitions)

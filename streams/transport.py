@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 from aiokafka.errors import IllegalStateError
@@ -105,6 +106,9 @@ class Consumer(driver.Consumer):
         fetched, _ = await self._wait_next_records(timeout)
         if not isinstance(fetched, Fetched) or not await self._is_current(fetched):
             return
+        if not self._handed.items() <= fetched.follows.items():
+            await self._read_again()
+            return
         single = {}
         for tp, records in fetched.items():
             if tp.topic not in self.app.owners:
@@ -126,6 +130,13 @@ class Consumer(driver.Consumer):
             await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # as Faust does
         # What was fetched before the latest seek is fetched again behind it.
         return self._positioned and not self.should_stop and fetched.seeks == self._thread.seeks
+
+    async def _read_again(self) -> None:
+        # At a rebalance Faust cancels who waits for a fetch, and the fetch goes on in its thread:
+        # it may take the first records behind the seek, and there is nobody to hand them on.
+        _log.info("some of what was fetched was not handed on: all is read again from where it was")
+        with suppress(IllegalStateError):  # a partition is another's by now
+            await self.seek_wait(dict(self._handed))
 
     def _cut(self, tp: TP, records: list[Any]) -> Iterator[Batch]:
         start = self._read_offset[tp] or 0

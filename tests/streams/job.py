@@ -326,6 +326,13 @@ async def dumped(settings: Settings) -> dict[bytes, Any]:
             found[key] = await read[await client.type(key)](key)
             if key.endswith(b":mark"):
                 del found[key][b"version"]  # counts writes
+    keys = Keys(settings.app)
+    # Who passed through a segment within one write was never there.
+    found[keys.segments.encode()] = {
+        name
+        for name in found.get(keys.segments.encode(), set())
+        if keys.segment(name.decode()).encode() in found
+    }
     return found
 
 

@@ -150,7 +150,7 @@ async def test_what_comes_while_an_agent_is_busy_comes_together(
     assert len(sizes) <= 8
 
 
-async def test_a_fetch_that_nobody_waits_for_takes_nothing(settings: Settings) -> None:
+async def test_what_was_fetched_for_nobody_is_read_again(settings: Settings) -> None:
     """At a rebalance Faust cancels who waits for a fetch, and the fetch itself goes on."""
     app = BatchApp(f"{settings.app}-left", max_batch=300, stop=fail, **faust_options(settings))
     app.finalize()
@@ -183,6 +183,84 @@ async def test_a_fetch_that_nobody_waits_for_takes_nothing(settings: Settings) -
     assert sorted(found) == sorted([*range(10)] * settings.partitions)
 
 
+def at(*offsets: int) -> list[Any]:
+    return [SimpleNamespace(offset=offset, timestamp=1_000, timestamp_type=1) for offset in offsets]
+
+
+@pytest.mark.parametrize(
+    ("answers", "seek", "found", "follows"),
+    [
+        (
+            [{0: [4], 1: [7]}, {0: [5, 6], 2: [0]}],
+            False,
+            {0: [4, 5, 6], 1: [7], 2: [0]},
+            {0: 4, 1: 6},
+        ),
+        # The first is of before the seek; of partition 1 nobody gets it, and the next tells so.
+        ([{0: [8], 1: [7]}, {0: [4], 1: [8]}], True, {0: [4], 1: [8]}, {0: 4, 1: 8}),
+        (
+            [{0: [*range(4, 14)]}],
+            False,
+            {0: [*range(4, 14)]},
+            {0: 4, 1: 6},
+        ),  # a whole batch waits not
+        ([{}], False, {}, {0: 4, 1: 6}),
+    ],
+)
+async def test_a_fetch_of_little_is_gathered_with_the_next(
+    broker: MockBroker | RealKafka,
+    app: str,
+    monkeypatch: pytest.MonkeyPatch,
+    answers: list[dict[int, list[int]]],
+    seek: bool,
+    found: dict[int, list[int]],
+    follows: dict[int, int],
+) -> None:
+    settings = counting_settings(app, broker.address)
+    batches = BatchApp(app, max_batch=10, stop=fail, **faust_options(settings))
+    thread = batches.consumer._thread  # type: ignore[attr-defined]  # of our transport
+    events, left = settings.topic("events"), list(answers)
+    thread._taken = {TP(events, 0): 4, TP(events, 1): 6}
+
+    async def fetch(*_: object) -> dict[TP, list[Any]]:
+        if seek and len(left) < len(answers):
+            thread.seeks += 1
+            thread._taken[TP(events, 0)] = 4
+        return {TP(events, partition): at(*offsets) for partition, offsets in left.pop(0).items()}
+
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
+    fetched = await thread._fetch_records(None, set(), 1.0, None)
+    assert {tp.partition: [each.offset for each in there] for tp, there in fetched.items()} == found
+    assert {tp.partition: offset for tp, offset in fetched.follows.items()} == follows
+    assert fetched.seeks == thread.seeks == int(seek)
+    assert left == []
+
+
+@pytest.mark.parametrize("came", [{}, {0: [7], 1: [8]}])
+async def test_a_fetch_that_does_not_follow_is_read_again(
+    broker: MockBroker | RealKafka, app: str, came: dict[int, list[int]]
+) -> None:
+    settings = counting_settings(app, broker.address)
+    batches = BatchApp(app, max_batch=10, stop=fail, **faust_options(settings))
+    batches.batch_topic(settings.topic("events"))
+    consumer: Any = batches.consumer
+    first, second = (TP(settings.topic("events"), partition) for partition in (0, 1))
+    sought = list[Mapping[TP, int]]()
+    consumer._handed = {first: 5, second: 8}
+
+    async def fetch(_: float) -> tuple[Fetched, None]:
+        records = {TP(first.topic, number): at(*offsets) for number, offsets in came.items()}
+        return Fetched(records, consumer._thread.seeks, {first: 7, second: 8}), None
+
+    async def seek(wanted: Mapping[TP, int]) -> None:
+        sought.append(wanted)
+
+    consumer._wait_next_records, consumer.seek_wait = fetch, seek
+    consumer.resume_flow()
+    assert [each async for each in consumer.getmany(1.0)] == []
+    assert sought == [{first: 5, second: 8}]
+
+
 async def test_what_a_fetch_brings_behind_a_seek_waits_until_the_flow_goes_on(
     broker: MockBroker | RealKafka, app: str
 ) -> None:
@@ -191,10 +269,10 @@ async def test_what_a_fetch_brings_behind_a_seek_waits_until_the_flow_goes_on(
     batches.batch_topic(settings.topic("events"))
     consumer: Any = batches.consumer
     tp = TP(settings.topic("events"), 0)
-    records = [SimpleNamespace(offset=7, timestamp=1_000, timestamp_type=1)]
+    records = at(7)
 
     async def fetch(_: float) -> tuple[Fetched, None]:
-        return Fetched({tp: records}, consumer._thread.seeks), None
+        return Fetched({tp: records}, consumer._thread.seeks, {}), None
 
     consumer._wait_next_records = fetch
     consumer.highwater = lambda _: 8
@@ -280,10 +358,11 @@ async def test_what_was_fetched_before_a_seek_is_dropped(
     batches = BatchApp(app, max_batch=10, stop=fail, **faust_options(settings))
     batches.batch_topic(settings.topic("events"))
     consumer: Any = batches.consumer
-    records = [SimpleNamespace(offset=7, timestamp=1_000, timestamp_type=1)]
+    records = at(7)
 
     async def fetch(_: float) -> tuple[Fetched, None]:
-        return Fetched({TP(settings.topic("events"), 0): records}, consumer._thread.seeks - 1), None
+        tp = TP(settings.topic("events"), 0)
+        return Fetched({tp: records}, consumer._thread.seeks - 1, {}), None
 
     consumer._wait_next_records = fetch
     consumer.resume_flow()

@@ -54,3 +54,4 @@ async def test_workers_that_start_are_no_stall_and_workers_that_stop_are(
     await asyncio.sleep(4 * POLL_SECONDS)
     assert progress.longest_stall_seconds == ended
     watching.cancel()
+    await asyncio.wait([watching])  # else the loop ends before its consumer has stopped
