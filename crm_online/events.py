@@ -84,6 +84,8 @@ class CustomerEvent(msgspec.Struct, frozen=True, gc=False):
         Categories consented to by ``context.consent``; ``None`` where it is not spoken of.
     traits
         Of ``identify``, not yet decoded.
+    cleaned
+        Rules by which it was made clean, or would be where they are only observed.
     """
 
     customer: str
@@ -100,6 +102,7 @@ class CustomerEvent(msgspec.Struct, frozen=True, gc=False):
     timezone: str = ""
     consent: tuple[str, ...] | None = None
     traits: Mapping[str, msgspec.Raw] | None = None
+    cleaned: tuple[str, ...] = ()
 
 
 def parse_event(

@@ -138,7 +138,8 @@ class WorkerUpdate(msgspec.Struct, frozen=True, gc=False):
     """What one role of one worker has done since it started (``crm.worker.updated``).
 
     ``lag`` is of what it holds: topic and partition, as ``crm.events[3]``, to records. ``moves``
-    are from segment to segment, by the cache; ``actions`` by name and status.
+    are from segment to segment, by the cache; ``actions`` by name and status; ``repairs`` by rule
+    and the library that sent the event.
     """
 
     role: str
@@ -155,4 +156,5 @@ class WorkerUpdate(msgspec.Struct, frozen=True, gc=False):
     rejected: dict[str, int]
     moves: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
     actions: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
+    repairs: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
     schema_version: int = 1

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from crm_online.catalogue import Catalogue
+from crm_online.cleaning import Repairs
 from crm_online.customers.partition import Partition, PartitionRestore
 from crm_online.log import Effects, Record
 from crm_online.models.active import ActiveModels
@@ -57,6 +58,7 @@ class Scorer:
         self._publisher = Publisher(settings)
         self.partitions: dict[int, Partition] = {}
         self.rejected: Counter[str] = Counter()
+        self.repairs = Repairs()
 
     def process(self, partition: int, records: Sequence[Record]) -> Iterator[Effects]:
         """Apply one batch of a partition that is held.
@@ -110,6 +112,7 @@ class Scorer:
 
     def _score(self, batch: Slice) -> Effects:
         self.rejected.update(rejection.reason for _, rejection in batch.rejected)
+        self.repairs.count(batch.cleaned)
         scored = self._models.score(batch.rows)
         scored.keep(batch.opened)
         offers = self._recommender.recommend(batch)

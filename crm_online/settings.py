@@ -17,6 +17,7 @@ from pydantic_settings import (
 )
 
 from crm_online.endpoints import Endpoints
+from crm_online.event_settings import EventSettings, Positive, PositiveFloat
 from crm_online.kinds import KIND
 from crm_online.model_specs import (
     CHURN_MODEL,
@@ -33,13 +34,10 @@ SETTINGS_FILE = "CRM_SETTINGS_FILE"
 _SERVER: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/@\[\]]+):[0-9]{1,5}")
 _REDIS_SCHEMES: Final = ("redis://", "rediss://", "unix://")
 
-Positive = Annotated[int, Field(gt=0)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
 MOST_OPEN: Final = 1000  # predictions of a customer that await their labels
 
 
-class Settings(BaseSettings):
+class Settings(EventSettings):
     """Everything an operator can set.
 
     Each field is read from the environment variable ``CRM_<FIELD>``, else from the TOML file
@@ -94,12 +92,6 @@ class Settings(BaseSettings):
         default=True, description="Create missing topics when a worker starts."
     )
     retention_days: PositiveFloat = Field(30.0, description="Retention of topics that are deleted.")
-
-    # Events
-    max_event_bytes: Positive = 32 * 1024
-    max_skew_seconds: PositiveFloat = 300.0
-    allowed_lateness_days: PositiveFloat = 7.0
-    currency: str = Field("EUR", description="Base currency of all amounts.")
 
     # Customers and labels
     session_gap_minutes: PositiveFloat = 30.0
@@ -240,13 +232,6 @@ class Settings(BaseSettings):
     def _zone(cls, value: str) -> str:
         if value not in available_timezones():
             raise ValueError("name a zone of the IANA database, such as Europe/Berlin")
-        return value
-
-    @field_validator("currency")
-    @classmethod
-    def _code(cls, value: str) -> str:
-        if not re.fullmatch("[A-Z]{3}", value):
-            raise ValueError("write the three capitals of ISO 4217, such as EUR")
         return value
 
     @field_validator("activity_kinds")

@@ -118,6 +118,7 @@ class Slice:
         self.touches: list[Touch] = []
         self.wanted: dict[str, Moment] = {}
         self.rejected: list[tuple[Record, EventRejected]] = []
+        self.cleaned: list[tuple[Record, tuple[str, ...]]] = []
         self.ticks: list[tuple[Record, float]] = []
         self.expired: dict[str, float] = {}
         self.fired = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from crm_online.cleaning import Cleaning, read_event
 from crm_online.cloudevents import trace_of
 from crm_online.customers.dedupe import is_duplicate
 from crm_online.customers.partition import Partition
@@ -16,7 +17,7 @@ from crm_online.customers.state import DAY, CustomerState, Rules, apply_event
 from crm_online.customers.treated import Treated
 from crm_online.deciding import INTERNAL_TYPES, Treatment, read_treatment
 from crm_online.errors import EventRejected
-from crm_online.events import CustomerEvent, parse_event
+from crm_online.events import CustomerEvent
 from crm_online.internal import TICK_TYPE, read_tick
 from crm_online.kinds import ACTIVITY, INTERACTION, KIND, KINDS, ORDER
 from crm_online.labels import Schedule, fire, next_due, wake
@@ -51,6 +52,7 @@ class Stepper:
         )
         self._schedule: Final = Schedule.of(settings)
         self._settings: Final = settings
+        self._cleaning: Final = Cleaning.of(settings)
         self._lateness: Final = settings.allowed_lateness_days * DAY
         self._key: Final = settings.signing_key.get_secret_value().encode()
 
@@ -79,7 +81,6 @@ class Stepper:
 
     def _read(self, batch: Slice, record: Record) -> Read | None:
         """Decode one record: an event, the time of a tick, or nothing for a dead letter."""
-        settings = self._settings
         try:
             if record.headers:
                 kind = dict(record.headers).get("ce_type")
@@ -87,16 +88,16 @@ class Stepper:
                     read = read_tick if kind == TICK_TYPE else read_treatment
                     return read(record, self._key)
             _refuse_reserved(record.key)
-            return parse_event(
-                record.value or b"",
-                record.timestamp / 1000.0,
-                settings.max_event_bytes,
-                settings.max_skew_seconds,
+            event = read_event(
+                record.value or b"", record.timestamp / 1000.0, self._cleaning, record.key
             )
         except EventRejected as rejection:
             batch.rejected.append((record, rejection))
             batch.partition.progress.rejected += 1
             return None
+        if event.cleaned:
+            batch.cleaned.append((record, event.cleaned))
+        return event
 
     def _release(self, batch: Slice, record: Record, watermark: float) -> bool:
         """Fire every timer that the watermark is strictly past, in the order (due, customer).

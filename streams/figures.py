@@ -54,6 +54,8 @@ class RoleFigures:
         Topic and partition to the records known of there and not done with.
     rejected
         Reason to the dead letters it had.
+    repairs
+        Rule and sending library to how many events were cleaned by it.
     models_at
         Model to when the newest snapshot in use was published, seconds since 1970.
     newest
@@ -78,6 +80,7 @@ class RoleFigures:
     restore_seconds: float = 0.0
     lag: Mapping[tuple[str, int], int] = field(default_factory=dict)
     rejected: Mapping[str, int] = field(default_factory=dict)
+    repairs: Mapping[tuple[str, str], int] = field(default_factory=dict)
     models_at: Mapping[str, float] = field(default_factory=dict)
     newest: float | None = None
     quality: Mapping[tuple[str, str, str], float] = field(default_factory=dict)

@@ -139,6 +139,7 @@ class Reporter:
             dict(done.rejected),
             _nested(done.moves),
             _nested(done.actions),
+            _nested(done.repairs),
         )
 
 

@@ -177,4 +177,8 @@ class WorkerUpdate(_Record):
     actions: dict[StrictStr, dict[StrictStr, StrictInt]] = Field(
         default_factory=dict, description="Of act: action and status to decisions."
     )
+    repairs: dict[StrictStr, dict[StrictStr, StrictInt]] = Field(
+        default_factory=dict,
+        description="Of score: rule, and library that sent the event, to events cleaned by it.",
+    )
     schema_version: StrictInt = 1

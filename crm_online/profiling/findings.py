@@ -38,7 +38,7 @@ def findings(profile: Profile) -> list[str]:
     """
     if not profile.records:
         return ["there is no record at all"]
-    parts = (_refused, _names, _people, _repeats, _orders, _fields, _times)
+    parts = (_refused, _cleaned, _names, _people, _repeats, _orders, _fields, _times)
     return [sentence for part in parts for sentence in part(profile)]
 
 
@@ -49,6 +49,12 @@ def _refused(profile: Profile) -> Iterator[str]:
         yield f"{_share(refused, profile.records)} of the records would be dead letters: {reasons}"
 
 
+def _cleaned(profile: Profile) -> Iterator[str]:
+    if profile.repairs:
+        rules = ", ".join(f"{rule} {count:,}" for rule, count in profile.repairs.items())
+        yield f"events are dirty, and cleaned where strictness is repair: {rules}"
+
+
 def _names(profile: Profile) -> Iterator[str]:
     if profile.events and not any(name.known for name in profile.names):
         yield "no event has a name of the Segment spec, so none says what a customer did"
@@ -56,8 +62,8 @@ def _names(profile: Profile) -> Iterator[str]:
         meant = _PLAIN.get(_LETTERS.sub("", name.name.lower()))
         if not name.known and meant is not None:
             yield (
-                f"{name.events:,} events are called {name.name!r}, which is taken for nothing: "
-                f"the spec writes {meant!r}"
+                f"{name.events:,} events are called {name.name!r}, the spec writes {meant!r}: they "
+                "are read so where strictness is repair"
             )
 
 

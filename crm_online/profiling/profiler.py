@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from crm_online.cleaning import Cleaning, read_event
 from crm_online.cloudevents import utc
 from crm_online.errors import EventRejected
-from crm_online.events import CustomerEvent, parse_event
+from crm_online.events import CustomerEvent
 from crm_online.kinds import KIND
 from crm_online.profiling.counting import Counted, Remembered, digest
 from crm_online.profiling.fields import Fields
@@ -38,7 +39,7 @@ class Profiler:
     Parameters
     ----------
     settings
-        `max_event_bytes`, `max_skew_seconds`: what the job would refuse.
+        How the job would read events, and what it would refuse.
 
     Examples
     --------
@@ -53,9 +54,10 @@ class Profiler:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._limits: Final = settings.max_event_bytes, settings.max_skew_seconds
+        self._cleaning: Final = Cleaning.of(settings)
         self._records = self._events = self._known = 0
         self._rejected: Counter[str] = Counter()
+        self._repairs: Counter[str] = Counter()
         self._first, self._last = float("inf"), float("-inf")
         self._names: Counter[str] = Counter()
         self._paths: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -79,13 +81,14 @@ class Profiler:
         """
         self._records += 1
         try:
-            event = parse_event(raw, log_seconds, *self._limits)
+            event = read_event(raw, log_seconds, self._cleaning)
         except EventRejected as rejection:
             self._rejected[rejection.reason] += 1
             return
         self._events += 1
+        self._repairs.update(event.cleaned)
         decoded: dict[str, Any] = orjson.loads(raw or b"")
-        self._see_name(event.event, self._fields.see(decoded))
+        self._see_name(str(decoded.get("event") or event.event), self._fields.see(decoded))
         self._see_time(event.at, partition)
         self._see_people(event)
         for item in event.items:
@@ -145,6 +148,7 @@ class Profiler:
             self._times.lateness(),
             self._ledger.profile(),
             [],
+            dict(self._repairs.most_common()),
         )
         found.findings.extend(findings(found))
         return found

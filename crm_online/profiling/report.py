@@ -195,6 +195,8 @@ class Profile(msgspec.Struct, frozen=True):
         See `Orders`.
     findings
         Sentences on what to look at, the gravest first.
+    repairs
+        Rule to the events that are cleaned by it, or would be where they are only observed.
     """
 
     records: int
@@ -218,3 +220,4 @@ class Profile(msgspec.Struct, frozen=True):
     lateness: Lateness
     orders: Orders
     findings: list[str]
+    repairs: dict[str, int] = {}

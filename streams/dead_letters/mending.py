@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from crm_online.cleaning import Cleaning, read_event
 from crm_online.errors import EventRejected
-from crm_online.events import CustomerEvent, parse_event
+from crm_online.events import CustomerEvent
 
 if TYPE_CHECKING:
     from crm_online.settings import Settings
@@ -66,7 +67,7 @@ def mend(letter: Letter, value: bytes, settings: Settings, now: float) -> Mended
 
 
 def _parse(value: bytes, settings: Settings, now: float) -> CustomerEvent:
-    return parse_event(value, now, settings.max_event_bytes, settings.max_skew_seconds)
+    return read_event(value, now, Cleaning.of(settings))
 
 
 def _named(value: bytes, message_id: str) -> bytes:

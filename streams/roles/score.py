@@ -76,6 +76,7 @@ class ScoreRole:
             restored=counted.restored,
             restore_seconds=counted.restore_seconds,
             rejected=self.scorer.rejected,
+            repairs=self.scorer.repairs,
             models_at=self._models_at,
         )
 

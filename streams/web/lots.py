@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
+from crm_online.cleaning import Cleaning, read_event
 from crm_online.cloudevents import is_trace
 from crm_online.errors import EventRejected
-from crm_online.events import parse_event
 from crm_online.log import Header, Message
 from streams.feeding import partition_of
 from streams.web.problems import Problem
@@ -136,7 +136,7 @@ async def make_lot(
     sent
         The events.
     settings
-        `max_event_bytes`, `max_skew_seconds`.
+        How events are read.
     partitions
         Of the topic.
     now
@@ -174,7 +174,7 @@ class _Maker:
         self, sent: Sent, settings: Settings, partitions: int, now: float, trace: bytes
     ) -> None:
         self.size = 0
-        self._settings = settings
+        self._cleaning = Cleaning.of(settings)
         self._partitions = partitions
         self._now = now
         self._shared = sent.shared
@@ -185,8 +185,7 @@ class _Maker:
         """Make the record of one event, by the same rules as the scorer that will read it."""
         value = msgspec.json.encode({**self._shared, **_fields(event), **self._fixed})
         self.size += len(value)
-        settings = self._settings
-        read = parse_event(value, self._now, settings.max_event_bytes, settings.max_skew_seconds)
+        read = read_event(value, self._now, self._cleaning)
         key = read.customer.encode()
         return partition_of(key, self._partitions), Message(key, value, self._headers)
 

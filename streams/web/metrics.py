@@ -79,6 +79,11 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...], Read]]] = {
         ("reason",),
         lambda report, _: [((reason,), n) for reason, n in report.figures.rejected.items()],
     ),
+    "crm_repairs": (
+        "Events cleaned, by rule and by the library that sent them.",
+        ("rule", "source"),
+        lambda report, _: list(report.figures.repairs.items()),
+    ),
     "crm_segment_moves": (
         "Customers who went from one segment to another.",
         ("before", "after"),

@@ -14,6 +14,7 @@ import pytest
 import typer
 
 from crm_online.actions.files import read_rules_file
+from crm_online.cleaning import RULES as CLEANING
 from crm_online.contract.records import RECORDS, DeadLetterHeaders
 from crm_online.customers.features import FEATURES
 from crm_online.dead_letters import REASONS
@@ -158,6 +159,11 @@ def test_every_rejection_is_in_events_and_no_other() -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path in _core())
     raised = set(re.findall(r'EventRejected\(\s*"([a-z0-9-]+)"', sources)) | {"wrong-type"}
     assert set(_cells(EVENTS, "Rejections")) == raised == REASONS
+
+
+def test_every_rule_of_cleaning_is_on_its_page_and_no_other() -> None:
+    first = re.findall(r"^\| `([a-z-]+)` \|", PAGES["docs/cleaning.md"], re.MULTILINE)
+    assert set(first) - {"observe", "reject"} == CLEANING.keys()
 
 
 def _core() -> list[Path]:

@@ -88,7 +88,7 @@ def test_events_fields_people_items_and_times_are_counted() -> None:
             ],
             ("repeat an order_id",),
         ),
-        ([event("page", "undefined")], ("userId", "word for nothing")),
+        ([event("page", "undefined", anonymous="a1")], ("userId", "word for nothing")),
         ([event("page", " ann")], ("userId", "blanks")),
         ([track("Product Viewed", properties={"price": "9.5"})], ("price", "is a text")),
         ([track("Product Viewed", properties={"price": -1})], ("price", "below zero, to -1")),
