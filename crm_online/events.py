@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -23,7 +24,7 @@ from crm_online.items import Item, identifier, order_value, read_items
 from crm_online.kinds import KIND, OTHER, TRACK_KIND
 from crm_online.profile import read_consent, read_timezone
 
-__all__ = ["REASONS", "CustomerEvent", "parse_event"]
+__all__ = ["CLOCK", "REASONS", "CustomerEvent", "clock_shift", "parse_event"]
 
 REASONS: Final = (
     "empty",
@@ -40,6 +41,8 @@ REASONS: Final = (
     "time-before-2000",
     "time-in-future",
 )
+CLOCK: Final = "clock"  # among what is cleaned
+CLOCK_SECONDS: Final = 60.0  # less is the time on the way, not a clock that is wrong
 _YEAR_2000 = 946_684_800.0
 _DAY = 86_400.0
 _TYPE: dict[type[Common], str] = {
@@ -144,7 +147,7 @@ def parse_event(
     message_id = identifier(envelope.message_id, "messageId")
     if not user and not anonymous:
         raise EventRejected("missing-id", "neither userId nor anonymousId is given")
-    at = _time(envelope, kafka_seconds, max_skew_seconds)
+    at, set_right = _time(envelope, kafka_seconds, max_skew_seconds)
     name = _name(envelope)
     kind, properties = KIND.get(name, OTHER), None
     if isinstance(envelope, Track):
@@ -177,7 +180,44 @@ def parse_event(
         timezone,
         consent,
         envelope.traits if isinstance(envelope, Identify) else None,
+        (CLOCK,) if set_right else (),
     )
+
+
+def clock_shift(
+    timestamp: datetime | None,
+    original: datetime | None,
+    sent: datetime | None,
+    received: datetime | None,
+) -> float:
+    """Return by how many seconds a sender's clock is behind, where its times tell.
+
+    Parameters
+    ----------
+    timestamp, original, sent, received
+        ``timestamp``, ``originalTimestamp``, ``sentAt`` and ``receivedAt``.
+
+    Returns
+    -------
+    float
+        0 where the difference is below a minute, and where both of the first are given, or
+        none: then the first is corrected already.
+
+    References
+    ----------
+    Segment Spec, common fields: ``timestamp`` is ``receivedAt - (sentAt - originalTimestamp)``.
+
+    Examples
+    --------
+    >>> from datetime import UTC, datetime, timedelta
+    >>> now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    >>> clock_shift(now, None, now, now + timedelta(hours=1))
+    3600.0
+    """
+    if sent is None or received is None or (timestamp is None) == (original is None):
+        return 0.0
+    shift = received.timestamp() - sent.timestamp()
+    return shift if abs(shift) >= CLOCK_SECONDS else 0.0
 
 
 def _name(envelope: Envelope) -> str:
@@ -192,18 +232,20 @@ def _name(envelope: Envelope) -> str:
     return _TYPE[type(envelope)]
 
 
-def _time(envelope: Common, kafka_seconds: float, max_skew_seconds: float) -> float:
-    sent = (
-        envelope.timestamp
-        or envelope.original_timestamp
-        or envelope.sent_at
-        or envelope.received_at
-    )
-    at = sent.timestamp() if sent is not None else kafka_seconds
+def _time(envelope: Common, kafka_seconds: float, max_skew_seconds: float) -> tuple[float, bool]:
+    """Return the event time, and whether a wrong clock was set right for it."""
+    timestamp, original = envelope.timestamp, envelope.original_timestamp
+    said = timestamp or original or envelope.sent_at or envelope.received_at
+    at = said.timestamp() if said is not None else kafka_seconds
+    shift = clock_shift(timestamp, original, envelope.sent_at, envelope.received_at)
+    if shift and not _YEAR_2000 <= at + shift <= kafka_seconds + max_skew_seconds:
+        shift = 0.0  # it is sentAt or receivedAt that is wrong
+    if shift:
+        at = round(at + shift, 6)
     if at < _YEAR_2000:
         raise EventRejected("time-before-2000", "the event's time lies before the year 2000")
     ahead = at - kafka_seconds
     if ahead > _DAY:
         message = "the event's time is more than a day ahead of its Kafka timestamp"
         raise EventRejected("time-in-future", message)
-    return kafka_seconds if ahead > max_skew_seconds else at
+    return kafka_seconds if ahead > max_skew_seconds else at, bool(shift)

@@ -143,7 +143,7 @@ def _cleaned(
     rules = mend(raw, item_case=cleaning.item_case).rules
     if rules and cleaning.strictness == "reject":
         raise EventRejected(rules[0], f"{RULES[rules[0]]}; strictness is reject")
-    return msgspec.structs.replace(event, cleaned=rules) if rules else event
+    return msgspec.structs.replace(event, cleaned=(*event.cleaned, *rules)) if rules else event
 
 
 def _mended(
@@ -153,9 +153,9 @@ def _mended(
     mended = mend(raw, item_case=cleaning.item_case)
     event = parse_event(mended.value, kafka_seconds, *limits)
     if key is None or event.customer.encode() == key:
-        return msgspec.structs.replace(event, cleaned=mended.rules)
+        return msgspec.structs.replace(event, cleaned=(*mended.rules, *event.cleaned))
     # Another key may be the producer's own choice, and none of what was repaired an id.
     kept = mend(raw, ids=False, item_case=cleaning.item_case)
     rules = kept.rules if kept == mended else (*kept.rules, ID_UNKEYED)
     event = parse_event(kept.value, kafka_seconds, *limits)
-    return msgspec.structs.replace(event, cleaned=rules)
+    return msgspec.structs.replace(event, cleaned=(*rules, *event.cleaned))

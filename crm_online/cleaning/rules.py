@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from crm_online.events import CLOCK
+
 __all__ = [
+    "CLOCK",
     "EMPTY_LIST",
     "EVENT_SPELLING",
     "ID_BLANKS",
@@ -46,6 +49,7 @@ RULES: Final = {
     TYPE_SPELLING: '" Track" is track',
     EVENT_SPELLING: '"order_completed" and "OrderCompleted" are Order Completed',
     TIME_FORMAT: "seconds or milliseconds since 1970, and times without a zone, which are UTC",
+    CLOCK: "what a clock says that is wrong by a minute or more, by sentAt against receivedAt",
     NUMBER_TEXT: 'a number in quotes, such as "9.50", "9,50" or "1.234,50 €"',
     TEXT_NUMBER: "a number where a text belongs",
     VALUE_NOTHING: 'a blank, "null" or "n/a" in place of a value is none',

@@ -27,6 +27,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from crm_online.contract.times import When
+from crm_online.events import clock_shift
 from crm_online.items import MAX_AMOUNT, MAX_ID_LENGTH, MAX_QUANTITY
 from crm_online.kinds import ORDER, REFUND, TRACK_KIND
 
@@ -44,7 +45,7 @@ __all__ = [
     "Track",
 ]
 
-_YEAR_2000 = datetime(2000, 1, 1, tzinfo=UTC)
+_YEAR_2000 = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 
 
 def _short(number: int) -> int:
@@ -130,7 +131,8 @@ class _Common(BaseModel):
         if self.user_id in {None, ""} and self.anonymous_id in {None, ""}:
             raise ValueError("userId or anonymousId is required")
         at = self.timestamp or self.original_timestamp or self.sent_at or self.received_at
-        if at is not None and at < _YEAR_2000:
+        shift = clock_shift(self.timestamp, self.original_timestamp, self.sent_at, self.received_at)
+        if at is not None and at.timestamp() + max(shift, 0.0) < _YEAR_2000:
             raise ValueError("the time lies before the year 2000")
         return self
 

@@ -176,6 +176,28 @@ def test_the_first_time_given_is_the_events_else_kafkas() -> None:
     assert parse(builders.page(at=None)).at == NOW
 
 
+@pytest.mark.parametrize(
+    ("said", "shift"),
+    [
+        ({"timestamp": 0, "sentAt": 5, "receivedAt": 5 + 3600}, 3600),
+        ({"originalTimestamp": 0, "sentAt": 5, "receivedAt": 5 - DAY}, -DAY),
+        (
+            {"timestamp": -50 * 365 * DAY, "sentAt": -50 * 365 * DAY, "receivedAt": 0},
+            50 * 365 * DAY,
+        ),
+        ({"timestamp": 0, "sentAt": 5, "receivedAt": 64}, 0),  # it may have been on the way
+        ({"timestamp": 0, "originalTimestamp": 0, "sentAt": 5, "receivedAt": 5 + 3600}, 0),
+        ({"timestamp": 0, "sentAt": 5}, 0),
+        ({"timestamp": 0, "receivedAt": 3600}, 0),
+    ],
+)
+def test_a_clock_that_is_wrong_is_corrected(said: dict[str, float], shift: float) -> None:
+    times = {name: builders.iso(NOW + seconds) for name, seconds in said.items()}
+    event = parse(builders.page(at=None, **times), NOW + DAY)
+    assert event.at == NOW + next(iter(said.values())) + shift
+    assert event.cleaned == (("clock",) if shift else ())
+
+
 @pytest.mark.parametrize(("ahead", "taken"), [(0, 0), (300, 300), (301, 0), (DAY, 0), (-DAY, -DAY)])
 def test_a_fast_clock_is_set_right(ahead: float, taken: float) -> None:
     assert parse(builders.page(at=NOW + ahead)).at == NOW + taken
