@@ -73,6 +73,9 @@ class Properties(Line, frozen=True, gc=False):
     order_id: Id = None
     total: Decimal | None = None
     revenue: Decimal | None = None
+    shipping: Decimal | None = None
+    tax: Decimal | None = None
+    discount: Decimal | None = None
     currency: str | None = None
     products: list[Line] | None = None
 

@@ -36,6 +36,7 @@ _multiply = _EXACT.multiply
 _ZERO = Decimal(0)
 _HIGHEST, _LOWEST = Decimal(MAX_AMOUNT), Decimal(-MAX_AMOUNT)
 _VALUED = frozenset({ORDER, REFUND})
+_AMOUNTS = ("revenue", "total", "shipping", "tax", "discount")
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -129,7 +130,9 @@ def _item(line: Line) -> Item | None:
 
 
 def order_value(properties: Properties, kind: int) -> int:
-    """Read what an order or a refund is worth: its revenue, else its total, else its products.
+    """Read what an order or a refund is worth: products, without shipping and taxes.
+
+    That is its revenue; else its total less shipping and tax; else its products less discount.
 
     Parameters
     ----------
@@ -149,14 +152,26 @@ def order_value(properties: Properties, kind: int) -> int:
     EventRejected
         ``number-out-of-range``.
     """
-    total = None if properties.total is None else _hundredths(properties.total, "total")
-    value = total if properties.revenue is None else _hundredths(properties.revenue, "revenue")
+    for name in _AMOUNTS:
+        amount = getattr(properties, name)
+        if amount is not None:
+            _hundredths(amount, name)
     if kind not in _VALUED:
         return 0
-    if value is None:
-        lines = properties.products or (properties,)
-        value = _hundredths(reduce(_EXACT.add, map(_line_value, lines), _ZERO), "products")
+    value = _hundredths(_worth(properties), "what the order is worth")
     return abs(value) if kind == REFUND else value
+
+
+def _worth(properties: Properties) -> Decimal:
+    if properties.revenue is not None:
+        return properties.revenue
+    if properties.total is not None:
+        more = _EXACT.add(properties.shipping or _ZERO, properties.tax or _ZERO)
+        return _EXACT.subtract(properties.total, more)
+    lines = properties.products or (properties,)
+    return _EXACT.subtract(
+        reduce(_EXACT.add, map(_line_value, lines), _ZERO), properties.discount or _ZERO
+    )
 
 
 def _line_value(line: Line) -> Decimal:

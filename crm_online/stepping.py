@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from crm_online.cleaning import Cleaning, read_event
+from crm_online.cleaning import CURRENCY_UNKNOWN, Cleaning, read_event
 from crm_online.cloudevents import trace_of
 from crm_online.customers.dedupe import is_duplicate
 from crm_online.customers.partition import Partition
@@ -22,6 +22,7 @@ from crm_online.internal import TICK_TYPE, read_tick
 from crm_online.kinds import ACTIVITY, INTERACTION, KIND, KINDS, ORDER
 from crm_online.labels import Schedule, fire, next_due, wake
 from crm_online.log import Record
+from crm_online.money import Money
 from crm_online.scores import Interaction, Source
 from crm_online.settings import Settings
 from crm_online.slices import Moment, Slice, Touch
@@ -47,7 +48,7 @@ class Stepper:
             ACTIVITY if kinds is None else frozenset(KIND[name] for name in kinds),
             settings.churn_on == "order",
             settings.session_gap_minutes * 60.0,
-            settings.currency,
+            Money(settings.currency, settings.rates),
             frozenset(settings.kept_traits),
         )
         self._schedule: Final = Schedule.of(settings)
@@ -97,6 +98,8 @@ class Stepper:
             return None
         if event.cleaned:
             batch.cleaned.append((record, event.cleaned))
+        if event.revenue and self._rules.money.in_base(event.revenue, event.currency, 0.0) is None:
+            batch.cleaned.append((record, (CURRENCY_UNKNOWN,)))
         return event
 
     def _release(self, batch: Slice, record: Record, watermark: float) -> bool:

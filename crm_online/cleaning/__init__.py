@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from crm_online.cleaning.reading import Cleaning, read_event
 from crm_online.cleaning.repairs import Repairs
-from crm_online.cleaning.rules import RULES
+from crm_online.cleaning.rules import CURRENCY_UNKNOWN, RULES
 
-__all__ = ["RULES", "Cleaning", "Repairs", "read_event"]
+__all__ = ["CURRENCY_UNKNOWN", "RULES", "Cleaning", "Repairs", "read_event"]

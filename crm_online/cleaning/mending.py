@@ -123,7 +123,7 @@ class _Mender:
         before = len(self.rules)
         for line in (properties, *lines):
             self._mend_line(line)
-        for name in ("total", "revenue"):
+        for name in ("total", "revenue", "shipping", "tax", "discount"):
             self._repair(properties, name, _number)
         self._repair(properties, "order_id", _id)
         self._repair(properties, "currency", _text)

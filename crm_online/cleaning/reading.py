@@ -25,7 +25,7 @@ Strictness = Literal["repair", "reject", "observe"]
 VALUED: Final = frozenset({ORDER, REFUND})
 WORDED: Final = VALUED | {OTHER}  # kinds that may be dirty without naming a product
 # A number in quotes is read as one, and looks the same behind.
-_QUOTED: Final = re.compile(rb'"(?:price|total|revenue|quantity)"\s*:\s*"')
+_QUOTED: Final = re.compile(rb'"(?:price|total|revenue|quantity|shipping|tax|discount)"\s*:\s*"')
 
 
 class Cleaning(NamedTuple):

@@ -8,6 +8,7 @@ from crm_online.events import CLOCK
 
 __all__ = [
     "CLOCK",
+    "CURRENCY_UNKNOWN",
     "EMPTY_LIST",
     "EVENT_SPELLING",
     "ID_BLANKS",
@@ -36,6 +37,7 @@ TIME_FORMAT: Final = "time-format"
 NUMBER_TEXT: Final = "number-text"
 TEXT_NUMBER: Final = "text-number"
 VALUE_NOTHING: Final = "value-nothing"
+CURRENCY_UNKNOWN: Final = "currency-unknown"
 EMPTY_LIST: Final = "empty-list"
 PRICE_NOT_POSITIVE: Final = "price-not-positive"
 QUANTITY_NOT_POSITIVE: Final = "quantity-not-positive"
@@ -53,6 +55,7 @@ RULES: Final = {
     NUMBER_TEXT: 'a number in quotes, such as "9.50", "9,50" or "1.234,50 €"',
     TEXT_NUMBER: "a number where a text belongs",
     VALUE_NOTHING: 'a blank, "null" or "n/a" in place of a value is none',
+    CURRENCY_UNKNOWN: "an amount of a currency without a rate is not added up",
     EMPTY_LIST: "an empty list in place of an object is an empty object",
     PRICE_NOT_POSITIVE: "a product of an order that costs nothing, or less, is not bought",
     QUANTITY_NOT_POSITIVE: "a product of an order of which there are none, or fewer, is not bought",

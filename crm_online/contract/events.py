@@ -93,17 +93,22 @@ class Properties(Product):
     order_id: _Id = None
     total: _Amount | None = Field(None, description="Value of the order where revenue is absent.")
     revenue: _Amount | None = Field(None, description="Value of the order, or of the refund.")
+    shipping: _Amount | None = Field(None, description="Taken off the total.")
+    tax: _Amount | None = Field(None, description="Taken off the total.")
+    discount: _Amount | None = Field(None, description="Taken off the sum of the products.")
     currency: StrictStr | None = Field(None, description="ISO 4217 code.")
     products: list[Product] | None = Field(None, description="Instead of the fields above.")
 
 
 def _worth(properties: Properties) -> Decimal:
-    if properties.revenue is not None or properties.total is not None:
-        return Decimal(0)  # bounded by their own types
+    if properties.revenue is not None:
+        return Decimal(0)  # bounded by its own type
+    if properties.total is not None:
+        return properties.total - (properties.shipping or 0) - (properties.tax or 0)
     lines: Sequence[Product] = properties.products or [properties]
     return sum(
         ((x.price or Decimal(0)) * (1 if x.quantity is None else x.quantity) for x in lines),
-        Decimal(0),
+        -(properties.discount or Decimal(0)),
     )
 
 

@@ -11,6 +11,7 @@ from crm_online.customers.dedupe import remember
 from crm_online.customers.treated import NEVER, Treated
 from crm_online.events import CustomerEvent
 from crm_online.kinds import INTERACTION, ORDER, REFUND, SUBSCRIPTION_CANCELLED, UNSUBSCRIBED
+from crm_online.money import Money
 from crm_online.profile import Trait, read_traits
 
 __all__ = [
@@ -137,7 +138,7 @@ class Rules(msgspec.Struct, frozen=True):
     activity: frozenset[int]
     churn_on_orders: bool
     session_gap: float
-    currency: str
+    money: Money
     traits: frozenset[str] = frozenset()
 
 
@@ -236,17 +237,18 @@ def _apply_order(state: CustomerState, event: CustomerEvent, rules: Rules, days:
         state.basket = len(event.items)
         _apply_quantity(state, event)
     state.bought = _newest(state.bought, tuple([i.product_id for i in event.items]), BOUGHT)
-    if event.currency and event.currency != rules.currency:
+    paid = rules.money.in_base(event.revenue, event.currency, event.at)
+    if paid is None:
         return
-    state.spend = min(state.spend + event.revenue, LARGEST)
+    state.spend = min(state.spend + paid, LARGEST)
     late = min(days, 0.0)
-    state.spend_30 += event.revenue * exp(late / 30.0)
-    state.spend_90 += event.revenue * exp(late / 90.0)
+    state.spend_30 += paid * exp(late / 30.0)
+    state.spend_90 += paid * exp(late / 90.0)
     if newest:
-        state.last_total = event.revenue
+        state.last_total = paid
     for prediction in state.predictions:  # bought before the opening, seen only now
         if event.at <= prediction.opened:
-            prediction.spend += event.revenue
+            prediction.spend += paid
 
 
 def _apply_quantity(state: CustomerState, event: CustomerEvent) -> None:
@@ -258,8 +260,8 @@ def _apply_quantity(state: CustomerState, event: CustomerEvent) -> None:
 
 def _apply_refund(state: CustomerState, event: CustomerEvent, rules: Rules, days: float) -> None:
     state.refunds_90 += exp(min(days, 0.0) / 90.0)
-    if not event.currency or event.currency == rules.currency:
-        state.refunds = min(state.refunds + event.revenue, LARGEST)
+    returned = rules.money.in_base(event.revenue, event.currency, event.at)
+    state.refunds = min(state.refunds + (returned or 0), LARGEST)
 
 
 def _apply_touch(state: CustomerState, event: CustomerEvent, rules: Rules) -> None:

@@ -16,8 +16,9 @@ from crm_online.customers.store import decode_state, encode_state
 from crm_online.events import CustomerEvent
 from crm_online.items import Item
 from crm_online.kinds import ACTIVITY, KIND, ORDER, REFUND
+from crm_online.money import Money
 
-RULES = Rules(ACTIVITY, churn_on_orders=False, session_gap=1800.0, currency="EUR")
+RULES = Rules(ACTIVITY, churn_on_orders=False, session_gap=1800.0, money=Money("EUR"))
 START = 1_700_000_000.0
 KNOWN_TO_FIRST = 19
 
