@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -28,8 +29,10 @@ def masked(value: Any) -> Any:
     """
     if isinstance(value, SecretStr):
         return masked_address(value.get_secret_value())
-    if isinstance(value, Path):
+    if isinstance(value, Path | Decimal):
         return str(value)
+    if isinstance(value, dict):
+        return {str(name): masked(each) for name, each in value.items()}
     if isinstance(value, Endpoint):
         return {name: masked(each) for name, each in value} | {"url": _masked_path(value)}
     return [masked(each) for each in value] if isinstance(value, tuple) else value

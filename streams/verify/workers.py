@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -157,6 +158,10 @@ def variables(settings: Settings) -> Iterator[tuple[str, str]]:
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
+    if isinstance(value, dict):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, Decimal):
+        return str(value)
     if isinstance(value, BaseModel):
         return {name: _plain(each) for name, each in value}
     return value.get_secret_value() if isinstance(value, SecretStr) else value

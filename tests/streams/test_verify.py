@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from pydantic import SecretStr
 
 from crm_online.errors import ConfigurationError
 from crm_online.settings import Settings
+from streams.configuration import load
 from streams.embedded import RealKafka, Valkey
 from streams.verify.command import run_verify, verify
 from streams.verify.report import as_json
@@ -139,9 +142,11 @@ def test_settings_reach_the_workers_as_variables() -> None:
         max_ahead_days=None,
         declare_topics=False,
         activity_kinds=("Order Completed",),
+        rates={"USD": Decimal("0.92"), "GBP": {date(2024, 1, 1): Decimal("1.15")}},
     )
     found = dict(variables(settings))
     assert found["CRM_REDIS"] == "redis://:sesame@cache/0"
     assert found["CRM_MAX_AHEAD_DAYS"] == "none"
     assert found["CRM_DECLARE_TOPICS"] == "false"
     assert json.loads(found["CRM_ACTIVITY_KINDS"]) == ["Order Completed"]
+    assert load(environment={"CRM_RATES": found["CRM_RATES"]}).rates == settings.rates

@@ -67,6 +67,14 @@ def test_lists_are_json_and_none_empties_what_is_optional() -> None:
     assert settings.max_ahead_days is None
 
 
+def test_rates_are_shown_as_they_can_be_given() -> None:
+    given = '{"USD": "0.92", "GBP": {"2024-01-01": "1.15"}}'
+    [shown] = [
+        row.value for row in in_force(environment={"CRM_RATES": given}) if row.name == "rates"
+    ]
+    assert json.dumps(shown) == given
+
+
 def test_an_empty_variable_counts_as_unset() -> None:
     assert load(environment={"CRM_APP": "", "CRM_HORIZON_DAYS": " "}).app == "crm"
 
