@@ -197,6 +197,8 @@ class Profile(msgspec.Struct, frozen=True):
         Sentences on what to look at, the gravest first.
     repairs
         Rule to the events that are cleaned by it, or would be where they are only observed.
+    rows
+        Of a table: why rows were left out, and what is odd about them, to how many.
     """
 
     records: int
@@ -221,3 +223,4 @@ class Profile(msgspec.Struct, frozen=True):
     orders: Orders
     findings: list[str]
     repairs: dict[str, int] = {}
+    rows: dict[str, int] = {}

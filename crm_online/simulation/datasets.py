@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from crm_online.errors import ConfigurationError
 from crm_online.simulation.columns import ColumnMap, column_events
+from crm_online.simulation.notes import Notes
 from crm_online.simulation.raw import RawEvent
 from crm_online.simulation.retail import invoice_events
 from crm_online.simulation.segment import segment_events
@@ -35,12 +36,15 @@ class ReadReport:
         Rows left out, by reason.
     examples
         The first few line numbers of each reason.
+    noticed
+        What is odd about rows, to how many; empty unless notes were taken.
     """
 
     rows: int
     events: int
     skipped: Mapping[str, int]
     examples: Mapping[str, tuple[int, ...]]
+    noticed: Mapping[str, int]
 
 
 class Dataset:
@@ -81,6 +85,10 @@ class Dataset:
             self._events += 1
             yield event
 
+    def take_notes(self) -> None:
+        """Have odd rows counted as well; before it is read."""
+        self._source.notes = Notes()
+
     @property
     def progress(self) -> float:
         """Share of the work that is done, 0 to 1: of events where they are known, else of bytes."""
@@ -97,6 +105,7 @@ class Dataset:
             events=self._events,
             skipped=MappingProxyType(dict(source.skipped)),
             examples=MappingProxyType({why: tuple(n) for why, n in source.examples.items()}),
+            noticed=MappingProxyType(dict(source.notes.rows() if source.notes else {})),
         )
 
 

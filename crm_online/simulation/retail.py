@@ -7,17 +7,21 @@ D. Chen, Online Retail, UCI Machine Learning Repository, 2015, doi:10.24432/C5BW
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from crm_online.errors import EventRejected
 from crm_online.simulation.cells import amount, identifier, time_of, whole_number
+from crm_online.simulation.notes import Notes
 from crm_online.simulation.raw import RawEvent, json_text, track
 from crm_online.simulation.source import Row, Source
 
 __all__ = ["invoice_events"]
 
+_PRODUCT = re.compile(r"[0-9]{5}")  # codes of products begin with five digits
 _COLUMNS = (
     ("InvoiceNo", "Invoice"),
     ("StockCode",),
@@ -54,12 +58,29 @@ def invoice_events(source: Source) -> Iterator[RawEvent]:
     """
     invoices: dict[str, _Invoice] = {}
     for row in source.table(_COLUMNS):
+        if source.notes is not None:
+            _note(source.notes, row)
         try:
             _add(invoices, row)
         except EventRejected as bad:
             source.skip(bad.reason, row.line)
     for invoice in sorted(invoices.values(), key=lambda invoice: invoice.at):
         yield _event(invoice)
+
+
+def _note(notes: Notes, row: Row) -> None:
+    number, code, quantity, _, price, _ = row.cells
+    notes.see_code(code)
+    if number[:1] in {"C", "c"}:
+        notes.count("cancellation")
+    if not _PRODUCT.match(code):
+        notes.count_kind("no product", code)
+    with suppress(EventRejected):
+        if whole_number(quantity) < 0:
+            notes.count("quantity below zero")
+    with suppress(EventRejected):
+        if amount(price) <= 0:
+            notes.count("price not positive")
 
 
 def _add(invoices: dict[str, _Invoice], row: Row) -> None:

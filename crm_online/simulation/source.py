@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
 from crm_online.errors import ConfigurationError
+from crm_online.simulation.notes import Notes
 
 __all__ = ["Row", "Source"]
 
@@ -70,6 +71,7 @@ class Source:
         self.rows = 0
         self.skipped: Counter[str] = Counter()
         self.examples: dict[str, list[int]] = {}
+        self.notes: Notes | None = None  # where they are wanted
 
     def skip(self, reason: str, line: int) -> None:
         """Count a row that is left out, and keep the first few line numbers of each reason."""
@@ -126,6 +128,8 @@ class Source:
             for line, row in self._rows(text, delimiter):
                 self.bytes_read = raw.tell()
                 self.rows += 1
+                if self.notes is not None:
+                    self.notes.see_row(row)
                 yield from self._cells(row, places, len(required), line)
             self.bytes_read = raw.tell()
 

@@ -54,6 +54,8 @@ def page(profile: Profile) -> str:
 {_table("Fields", ["path", "events", "types", "different", "range"], _fields(profile))}
 <h2>Who, and for how much</h2>
 {_table("Ids", ["", "different", "events", "median of one", "most of one"], _ids(profile))}
+{_table("Rows of the file", ["what", "how many"], _counts(profile.rows))}
+{_table("Events cleaned, or to be cleaned", ["rule", "events"], _counts(profile.repairs))}
 {_table("Orders", ["currency", "orders", "revenue"], _currencies(profile))}
 </main></body></html>
 """
@@ -121,6 +123,11 @@ def _fields(profile: Profile) -> Iterable[Sequence[str]]:
 def _ids(profile: Profile) -> Iterable[Sequence[str]]:
     for name, many in {"customers": profile.customers, "items": profile.items}.items():
         yield name, f"{many.count:,}", f"{many.events:,}", f"{many.median:g}", f"{many.most:,}"
+
+
+def _counts(counts: Mapping[str, int]) -> Iterable[Sequence[str]]:
+    for what, count in counts.items():
+        yield what, f"{count:,}"
 
 
 def _currencies(profile: Profile) -> Iterable[Sequence[str]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from crm_online.deciding import INTERNAL_TYPES
 from crm_online.profiling import Profile, Profiler
 from streams.progress import progress_bar
@@ -22,11 +24,14 @@ __all__ = ["profile_file", "profile_topic"]
 def profile_file(settings: Settings, history: History) -> tuple[Profile, int]:
     """Read a file in its own order; returns the profile, and the exit code of reading."""
     profiler = Profiler(settings)
+    history.dataset.take_notes()
     with progress_bar(lambda: history.stage("reading")):
         for event in history.events():
             history.passed += 1
             profiler.see(event.value, event.at)
-    return profiler.profile(), history.end()
+    report = history.dataset.report
+    found = msgspec.structs.replace(profiler.profile(), rows={**report.skipped, **report.noticed})
+    return found, history.end()
 
 
 def profile_topic(settings: Settings) -> Profile:

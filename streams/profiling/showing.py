@@ -85,6 +85,10 @@ def _print(profile: Profile) -> None:
                 for each in orders.currencies
             ],
         )
+    for name, counts in {"rows of the file": profile.rows, "cleaned by": profile.repairs}.items():
+        if counts:
+            typer.echo("")
+            print_table([name, "how many"], [[what, f"{n:,}"] for what, n in counts.items()])
     typer.echo("\nWhat to look at")
     for sentence in profile.findings or ["nothing: this looks well"]:
         typer.echo(f"  {sentence}")

@@ -54,6 +54,26 @@ def test_online_retail_equals_pandas() -> None:
     assert dataset.report.events == table["InvoiceNo"].nunique() == 22_190
 
 
+def test_what_is_odd_in_online_retail_is_counted_as_it_is_known() -> None:
+    dataset = opened(RETAIL, "online-retail")
+    dataset.take_notes()
+    for _ in dataset:
+        pass
+    noticed = dict(dataset.report.noticed)
+    kinds = {what: noticed.pop(what) for what in list(noticed) if what.startswith("no product")}
+    assert dataset.report.skipped == {"no-customer": 135_080}
+    assert noticed == {
+        "cancellation": 9_288,
+        "quantity below zero": 10_624,
+        "price not positive": 2_517,
+        "repeats a row": 5_268,
+        "item ids": 4_070,
+        "item ids, capitals aside": 3_958,
+    }
+    known = ("POST", "D", "M", "DOT", "BANK CHARGES", "AMAZONFEE", "CRUK", "S", "B", "C", "PADS")
+    assert {f"no product: {code}" for code in (*known, "GIFT", "DCGS")} <= kinds.keys()
+
+
 @pytest.mark.parametrize(
     ("path", "name", "events", "customers"),
     [(REES46, "rees46", 17_434, 4_504), (CLICKS, "clicks", 83_846, 21_210)],
