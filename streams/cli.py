@@ -16,6 +16,7 @@ from streams.model_commands.commands import commands as models
 from streams.profiling.commands import profile
 from streams.retracing.commands import consistency, features
 from streams.rules.commands import commands as rules
+from streams.simulating.commands import simulate
 from streams.upkeep.commands import adopt, backup, reset, restore
 from streams.uplift.commands import uplift
 from streams.verify.commands import verify
@@ -34,6 +35,7 @@ app = typer.Typer(
 for group in (dead_letters, evaluate_app, models, items, rules, export_app, endpoints):
     app.add_typer(group)
 for command in (
+    simulate,
     profile,
     features,
     consistency,
@@ -170,44 +172,6 @@ def replay(
 
     raise typer.Exit(
         replay_file(settings, history, factor=factor, max_ahead_seconds=ahead, json=json_)
-    )
-
-
-@app.command()
-def simulate(
-    customers: options.Customers = 1000,
-    days: options.Days = 120.0,
-    seed: options.Seed = 1,
-    rate: options.Rate = None,
-    max_ahead: options.MaxAhead = None,
-    output: options.Output = None,
-    json_: options.Json = False,
-    kafka: options.Kafka = None,
-    prefix: options.Prefix = None,
-    set_: options.Set = None,
-    settings_file: options.SettingsFile = None,
-) -> None:
-    """Put the events of a generated population on the events topic, or into a file.
-
-    Examples:
-      crm-online simulate --customers 5000 --days 90 --rate 500
-      crm-online simulate --seed 7 --output events.jsonl
-      crm-online simulate --output - | head -3
-
-    A worker must be running, unless you say --max-ahead none or --output.
-    """
-    settings = options.settings_of(settings_file, set_, kafka=kafka, app=prefix)
-    from crm_online.simulation.population import Population
-    from crm_online.simulation.population_settings import PopulationSettings
-    from streams.feed_command import simulate_population, write_population
-    from streams.steps import parse_max_ahead
-
-    population = Population(PopulationSettings(customers=customers, days=days, seed=seed))
-    if output is not None:
-        raise typer.Exit(write_population(population, output, rate=rate, json=json_))
-    ahead = parse_max_ahead(max_ahead, settings)
-    raise typer.Exit(
-        simulate_population(settings, population, rate=rate, max_ahead_seconds=ahead, json=json_)
     )
 
 

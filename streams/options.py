@@ -21,8 +21,6 @@ __all__ = [
     "Crowd",
     "Customer",
     "CustomerId",
-    "Customers",
-    "Days",
     "File",
     "Format",
     "Hold",
@@ -113,8 +111,6 @@ Speed = Annotated[
 Outcomes = Annotated[
     bool, typer.Option("--outcomes", help="Print settled outcomes in place of scores.")
 ]
-Customers = Annotated[int, typer.Option(metavar="NUMBER", min=1, help="Size of the population.")]
-Days = Annotated[float, typer.Option(metavar="DAYS", min=1, help="Days of event time.")]
 Rate = Annotated[
     float | None,
     typer.Option(metavar="NUMBER", help="Events per second at the most.", show_default=False),

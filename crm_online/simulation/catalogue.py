@@ -62,7 +62,7 @@ class Catalogue:
     def __init__(self, settings: PopulationSettings, rng: random.Random) -> None:
         self._settings = settings
         self.categories = tuple(map(_category_name, range(settings.categories)))
-        middles = [rng.lognormvariate(2.7, 0.6) for _ in self.categories]
+        middles = [rng.lognormvariate(settings.price_log_mean, 0.6) for _ in self.categories]
         self.items = tuple(self._item(number, middles, rng) for number in range(settings.items))
         self.members = tuple(
             tuple(range(category, settings.items, settings.categories))

@@ -51,6 +51,8 @@ class PopulationSettings:
         Size of the catalogue.
     popularity_exponent
         Zipf exponent of items within a category, and half of it of categories.
+    price_log_mean
+        Mean of the natural logarithms of prices.
     follow_share
         Probability that a view follows one of the successors of the item before.
     another_view
@@ -94,6 +96,7 @@ class PopulationSettings:
     items: int = 1_000
     categories: int = 20
     popularity_exponent: float = 1.0
+    price_log_mean: float = 2.7
     follow_share: float = 0.6
     another_view: float = 0.78
     add_in_orders: float = 0.3
@@ -111,7 +114,7 @@ class PopulationSettings:
         for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigurationError(f"{name} must lie between 0 and 1")
-        whole = {"seed", "start", "emails_per_day", "drift_day", *_SHARES}
+        whole = {"seed", "start", "price_log_mean", "emails_per_day", "drift_day", *_SHARES}
         for field in fields(self):
             if field.name not in whole and not 0 < getattr(self, field.name) < float("inf"):
                 raise ConfigurationError(f"{field.name} must be above zero")

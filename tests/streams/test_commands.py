@@ -270,6 +270,32 @@ class TestSimulate:
             assert json.loads(result.stdout)["events"] == file.read_bytes().count(b"\n")
         assert files[0].read_bytes() == files[1].read_bytes()
 
+    def test_a_population_is_like_a_history(self, tmp_path: Path) -> None:
+        history, like = tmp_path / "history.jsonl", tmp_path / "like.jsonl"
+        flags = ["--customers", "40", "--days", "30", "--seed", "3"]
+        assert run("simulate", *flags, "--output", str(history)).exit_code == 0
+        result = run("simulate", "--like", str(history), "--output", str(like), "--json")
+        assert result.exit_code == 0, result.output
+        about = json.loads(result.stdout)
+        assert about["customers"] == 40
+        assert "like history.jsonl: customers 40, days " in result.stderr
+        assert about["events"] == pytest.approx(history.read_bytes().count(b"\n"), rel=0.5)
+
+    @pytest.mark.parametrize(
+        ("flags", "code", "words"),
+        [
+            (("--like", "none.jsonl"), 2, "none.jsonl"),
+            (("--format", "rees46"), 2, "--like"),
+            (("--customer", "who"), 2, "--like"),
+        ],
+    )
+    def test_what_it_cannot_be_like_is_told(
+        self, flags: tuple[str, ...], code: int, words: str
+    ) -> None:
+        result = run("simulate", *flags, "--output", "-")
+        assert result.exit_code == code
+        assert words in result.output
+
     def test_a_file_that_cannot_be_written_is_named(self, tmp_path: Path) -> None:
         result = run("simulate", "--output", str(tmp_path / "none" / "file"))
         assert result.exit_code == 1
