@@ -196,9 +196,11 @@ def no_rewind(stalls: Stalls, *, broken: bool) -> None:
     """Leave new partitions where they are; a fetch comes back while the first are restored."""
     from faust.transport.consumer import Consumer as Stock
 
-    from streams import transport
+    from streams import batches, transport
 
     perform_seek = transport.Consumer.perform_seek
+    if broken:  # a second guard, which would end the worker before any harm is done
+        batches.Batch.follow = lambda *_: None  # type: ignore[method-assign]
 
     async def fetched_meanwhile(self: Any) -> None:
         fetcher = self._thread._ensure_consumer()._fetcher
