@@ -236,6 +236,26 @@ async def test_a_fetch_of_little_is_gathered_with_the_next(
     assert left == []
 
 
+async def test_the_end_of_a_partition_that_was_just_taken_away_ends_nobody(
+    settings: Settings,
+) -> None:
+    app = BatchApp(f"{settings.app}-end", max_batch=300, stop=fail, **faust_options(settings))
+    app.finalize()
+
+    @app.agent(app.batch_topic(settings.topic("events")))
+    async def collect(stream: Any) -> None:
+        async for event in stream.noack().events():
+            event.ack()
+
+    async with asyncio.timeout(60):
+        await app.start()
+        consumer: Any = app.consumer
+        try:
+            assert consumer.highwater(TP(settings.topic("events"), PARTITIONS)) == 0
+        finally:
+            await app.stop()
+
+
 @pytest.mark.parametrize("came", [{}, {0: [7], 1: [8]}])
 async def test_a_fetch_that_does_not_follow_is_read_again(
     broker: MockBroker | RealKafka, app: str, came: dict[int, list[int]]
