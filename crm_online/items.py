@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import Decimal
 from functools import reduce
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from crm_online.errors import EventRejected
-from crm_online.kinds import ORDER, REFUND
+from crm_online.kinds import REFUND, VALUED
+from crm_online.money import EXACT
 
 if TYPE_CHECKING:
     from crm_online.envelope import Line, Properties
 
 __all__ = [
+    "AMOUNTS",
     "MAX_AMOUNT",
     "MAX_ID_LENGTH",
     "MAX_QUANTITY",
@@ -30,13 +32,10 @@ MAX_AMOUNT: Final = 10**12
 MAX_QUANTITY: Final = 10**6
 _MAX_CATEGORY = 100
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-# Decimal settings of the caller's thread must not decide how money is rounded.
-_EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[])
-_multiply = _EXACT.multiply
+_multiply = EXACT.multiply
 _ZERO = Decimal(0)
 _HIGHEST, _LOWEST = Decimal(MAX_AMOUNT), Decimal(-MAX_AMOUNT)
-_VALUED = frozenset({ORDER, REFUND})
-_AMOUNTS = ("revenue", "total", "shipping", "tax", "discount")
+AMOUNTS: Final = ("revenue", "total", "shipping", "tax", "discount")
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -152,11 +151,11 @@ def order_value(properties: Properties, kind: int) -> int:
     EventRejected
         ``number-out-of-range``.
     """
-    for name in _AMOUNTS:
+    for name in AMOUNTS:
         amount = getattr(properties, name)
         if amount is not None:
             _hundredths(amount, name)
-    if kind not in _VALUED:
+    if kind not in VALUED:
         return 0
     value = _hundredths(_worth(properties), "what the order is worth")
     return abs(value) if kind == REFUND else value
@@ -166,11 +165,11 @@ def _worth(properties: Properties) -> Decimal:
     if properties.revenue is not None:
         return properties.revenue
     if properties.total is not None:
-        more = _EXACT.add(properties.shipping or _ZERO, properties.tax or _ZERO)
-        return _EXACT.subtract(properties.total, more)
+        more = EXACT.add(properties.shipping or _ZERO, properties.tax or _ZERO)
+        return EXACT.subtract(properties.total, more)
     lines = properties.products or (properties,)
-    return _EXACT.subtract(
-        reduce(_EXACT.add, map(_line_value, lines), _ZERO), properties.discount or _ZERO
+    return EXACT.subtract(
+        reduce(EXACT.add, map(_line_value, lines), _ZERO), properties.discount or _ZERO
     )
 
 

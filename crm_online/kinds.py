@@ -16,6 +16,7 @@ __all__ = [
     "TRACK_KIND",
     "TYPES",
     "UNSUBSCRIBED",
+    "VALUED",
 ]
 
 TYPES: Final = ("page", "screen", "identify", "alias", "group")
@@ -56,6 +57,7 @@ TRACK_KIND: Final = {name: n for name, n in KIND.items() if name not in {"other"
 OTHER: Final = KIND["other"]
 ORDER: Final = KIND["Order Completed"]
 REFUND: Final = KIND["Order Refunded"]
+VALUED: Final = frozenset({ORDER, REFUND})
 SUBSCRIPTION_CANCELLED: Final = KIND["Subscription Cancelled"]
 UNSUBSCRIBED: Final = frozenset({KIND["Unsubscribed"], KIND["Email Marked as Spam"]})
 

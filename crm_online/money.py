@@ -8,12 +8,12 @@ from datetime import UTC, date, datetime, time
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final
 
-__all__ = ["Money", "RateTable"]
+__all__ = ["EXACT", "Money", "RateTable"]
 
 RateTable = Decimal | Mapping[date, Decimal]
 
 # Decimal settings of the caller's thread must not decide how money is rounded.
-_EXACT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[])
+EXACT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[])
 
 
 class Money:
@@ -40,6 +40,10 @@ class Money:
         self._base: Final = base
         self._rates: Final = {code: _in_force(table) for code, table in (rates or {}).items()}
 
+    def knows(self, currency: str) -> bool:
+        """Tell whether amounts of a currency can be converted."""
+        return not currency or currency == self._base or currency in self._rates
+
     def in_base(self, amount: int, currency: str, at: float) -> int | None:
         """Convert an amount.
 
@@ -65,7 +69,7 @@ class Money:
             return None
         since, rates = found
         rate = rates[max(bisect_right(since, at) - 1, 0)]
-        return round(_EXACT.multiply(Decimal(amount), rate))
+        return round(EXACT.multiply(Decimal(amount), rate))
 
 
 def _in_force(table: RateTable) -> tuple[list[float], list[Decimal]]:

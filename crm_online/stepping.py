@@ -98,7 +98,7 @@ class Stepper:
             return None
         if event.cleaned:
             batch.cleaned.append((record, event.cleaned))
-        if event.revenue and self._rules.money.in_base(event.revenue, event.currency, 0.0) is None:
+        if event.revenue and not self._rules.money.knows(event.currency):
             batch.cleaned.append((record, (CURRENCY_UNKNOWN,)))
         return event
 

@@ -11,6 +11,7 @@ import msgspec
 
 from crm_online.cleaning import rules
 from crm_online.cleaning.texts import is_nothing, number_in, spelled, time_in
+from crm_online.items import AMOUNTS
 from crm_online.kinds import ORDER, TRACK_KIND, TYPES
 
 __all__ = ["ItemCase", "Mended", "mend"]
@@ -123,7 +124,7 @@ class _Mender:
         before = len(self.rules)
         for line in (properties, *lines):
             self._mend_line(line)
-        for name in ("total", "revenue", "shipping", "tax", "discount"):
+        for name in AMOUNTS:
             self._repair(properties, name, _number)
         self._repair(properties, "order_id", _id)
         self._repair(properties, "currency", _text)

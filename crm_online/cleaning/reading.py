@@ -13,7 +13,7 @@ from crm_online.cleaning.texts import NOTHINGS, spelled
 from crm_online.errors import EventRejected
 from crm_online.events import CustomerEvent, parse_event
 from crm_online.items import Item
-from crm_online.kinds import ORDER, OTHER, REFUND
+from crm_online.kinds import ORDER, OTHER, VALUED
 
 if TYPE_CHECKING:
     from crm_online.settings import Settings
@@ -22,7 +22,6 @@ __all__ = ["Cleaning", "Strictness", "read_event"]
 
 Strictness = Literal["repair", "reject", "observe"]
 
-VALUED: Final = frozenset({ORDER, REFUND})
 WORDED: Final = VALUED | {OTHER}  # kinds that may be dirty without naming a product
 # A number in quotes is read as one, and looks the same behind.
 _QUOTED: Final = re.compile(rb'"(?:price|total|revenue|quantity|shipping|tax|discount)"\s*:\s*"')

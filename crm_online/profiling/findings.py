@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from crm_online.kinds import TRACK_KIND
+from crm_online.cleaning.texts import spelled
 
 if TYPE_CHECKING:
     from crm_online.profiling.report import FieldProfile, Profile
@@ -17,8 +16,6 @@ FEW: Final = 0.001  # of all events: less is said nowhere
 SHARED_IDS: Final = 5
 BUSY: Final = 0.05  # of all events by one customer
 SPARSE_DAYS: Final = 30
-_LETTERS: Final = re.compile(r"[^a-z0-9]+")
-_PLAIN: Final = {_LETTERS.sub("", name.lower()): name for name in TRACK_KIND}
 _MEASURES: Final = ("price", "quantity", "revenue", "total", "value")
 _IDS: Final = ("userId", "anonymousId", "messageId")
 
@@ -59,8 +56,8 @@ def _names(profile: Profile) -> Iterator[str]:
     if profile.events and not any(name.known for name in profile.names):
         yield "no event has a name of the Segment spec, so none says what a customer did"
     for name in profile.names:
-        meant = _PLAIN.get(_LETTERS.sub("", name.name.lower()))
-        if not name.known and meant is not None:
+        meant = "" if name.known else spelled(name.name)
+        if meant:
             yield (
                 f"{name.events:,} events are called {name.name!r}, the spec writes {meant!r}: they "
                 "are read so where strictness is repair"

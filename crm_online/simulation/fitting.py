@@ -16,13 +16,11 @@ from crm_online.errors import ConfigurationError
 from crm_online.events import CustomerEvent
 from crm_online.kinds import ACTIVITY, KIND, ORDER
 from crm_online.simulation.population_settings import PopulationSettings
-from crm_online.simulation.season import SeasonalClock
+from crm_online.simulation.season import MONDAY, WEEK, SeasonalClock
 
 __all__ = ["Likeness"]
 
 DAY: Final = 86_400.0
-WEEK: Final = 7.0 * DAY
-MONDAY: Final = 4.0 * DAY  # 1970-01-05
 VISIT_GAP: Final = 1_800.0
 FEWEST: Final = 20  # customers who came again: with fewer, rates stay at their defaults
 MOST: Final = 20_000  # customers that rates are fitted on

@@ -8,12 +8,12 @@ from itertools import accumulate
 
 from crm_online.errors import ConfigurationError
 
-__all__ = ["WEEKLY_LOAD", "SeasonalClock"]
+__all__ = ["MONDAY", "WEEK", "WEEKLY_LOAD", "SeasonalClock"]
 
 _HOUR = 3_600.0
 _WEEK_HOURS = 168
-_WEEK = _WEEK_HOURS * _HOUR
-_MONDAY = 4 * 86_400.0  # 1970-01-05 was a Monday
+WEEK = _WEEK_HOURS * _HOUR
+MONDAY = 4 * 86_400.0  # 1970-01-05 was a Monday
 
 _HOURS = (
     *(0.35, 0.2, 0.12, 0.1, 0.1, 0.18, 0.4, 0.7, 0.95, 1.1, 1.2, 1.25),
@@ -60,7 +60,7 @@ class SeasonalClock:
         mean = sum(load) / _WEEK_HOURS
         self._speed = [each / mean for each in load]
         self._passed = [0.0, *accumulate(speed * _HOUR for speed in self._speed)]
-        self._passed[-1] = _WEEK
+        self._passed[-1] = WEEK
 
     def elapsed(self, start: float, end: float) -> float:
         """Operational seconds between two times in seconds since 1970."""
@@ -68,12 +68,12 @@ class SeasonalClock:
 
     def advance(self, at: float, operational_seconds: float) -> float:
         """Calendar time, that many operational seconds after `at`; seconds since 1970."""
-        week, rest = divmod(self._operational(at) + operational_seconds, _WEEK)
+        week, rest = divmod(self._operational(at) + operational_seconds, WEEK)
         hour = min(bisect_right(self._passed, rest), _WEEK_HOURS) - 1
         into = (rest - self._passed[hour]) / self._speed[hour]
-        return _MONDAY + week * _WEEK + hour * _HOUR + into
+        return MONDAY + week * WEEK + hour * _HOUR + into
 
     def _operational(self, at: float) -> float:
-        week, rest = divmod(at - _MONDAY, _WEEK)
+        week, rest = divmod(at - MONDAY, WEEK)
         hour = min(int(rest // _HOUR), _WEEK_HOURS - 1)
-        return week * _WEEK + self._passed[hour] + (rest - hour * _HOUR) * self._speed[hour]
+        return week * WEEK + self._passed[hour] + (rest - hour * _HOUR) * self._speed[hour]

@@ -326,9 +326,7 @@ def test_models_on_the_topic_are_signed_whole_and_those_that_scores_name(run: Ru
     scores = run.values("scores", "crm.score.updated")
     named = {v for score in scores for v in score["models"].values()}
     assert named
-    oldest: dict[
-        str, int
-    ] = {}  # that is held: the embedded broker drops what exceeds five megabytes
+    oldest: dict[str, int] = {}  # the embedded broker drops what exceeds five megabytes
     for name, _, number in (version.partition("@") for version in versions):
         oldest[name] = min(oldest.get(name, int(number)), int(number))
     held = {v for v in named if int(v.partition("@")[2]) >= oldest[v.partition("@")[0]]}
